@@ -1,0 +1,143 @@
+"""Everything that can go wrong, one tree: attributes first, text derived from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where a refresh failed."""
+
+    MINT = "mint"
+    CHECK = "check"
+    EXCHANGE = "exchange"
+    PUBLISH = "publish"
+
+
+class Retry(StrEnum):
+    """How long a failure is worth retrying without a person (refresh.md, section 4)."""
+
+    ALWAYS = "always"
+    LIMITED = "limited"
+    NEVER = "never"
+
+
+class ImdsdError(Exception):
+    """Root of every error this project raises; its text is fit for a person."""
+
+
+class RefreshError(ImdsdError):
+    """One stage of a refresh failed.
+
+    `reason` is one line, the useful sentence first, free of secrets; `remedy` says what to do.
+    """
+
+    stage = Stage.MINT
+    code = "RefreshFailed"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        remedy: str = "",
+        retry: Retry = Retry.ALWAYS,
+        retry_after_seconds: float | None = None,
+        code: str | None = None,
+    ) -> None:
+        self.reason = " ".join(reason.split())
+        self.remedy = remedy
+        self.retry = retry
+        self.retry_after_seconds = retry_after_seconds
+        self.code = code or type(self).code
+        super().__init__(f"{self.reason}; {remedy}" if remedy else self.reason)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another try without a person may succeed."""
+        return self.retry is not Retry.NEVER
+
+
+class MintError(RefreshError):
+    """The token source gave no web identity token."""
+
+    stage = Stage.MINT
+    code = "MintFailed"
+
+
+class ClaimsError(RefreshError):
+    """A web identity token that STS would surely refuse; carries what was found and expected."""
+
+    stage = Stage.CHECK
+    code = "TokenRefused"
+
+    def __init__(self, claim: str, *, found: str, expected: str, remedy: str = "") -> None:
+        self.claim = claim
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{claim} is {found}, expected {expected}", remedy=remedy)
+
+
+class ExchangeError(RefreshError):
+    """STS refused the web identity token, or could not be asked."""
+
+    stage = Stage.EXCHANGE
+    code = "ExchangeFailed"
+
+
+class DurationRefusedError(ExchangeError):
+    """STS says the session is longer than the role's MaxSessionDuration allows."""
+
+
+class PublishError(RefreshError):
+    """STS answered, but with something that must not be served."""
+
+    stage = Stage.PUBLISH
+    code = "PublishRefused"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration: where it stands, what was found and expected."""
+
+    source: str
+    key: str
+    found: str
+    expected: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.source}: {self.key}: found {self.found}, expected {self.expected}{hint}"
+
+
+class ConfigurationError(ImdsdError):
+    """The configuration cannot be used; carries every problem, not only the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class RuntimeDirectoryError(ImdsdError):
+    """A run-time directory cannot be used: absent, of another owner, or open to others."""
+
+
+class AlreadyRunningError(ImdsdError):
+    """Another daemon holds the lock on the run-time directory."""
+
+
+class ListenError(ImdsdError):
+    """A listener could not be opened."""
+
+
+class NoDaemonError(ImdsdError):
+    """No daemon of ours is reachable (exit code 3)."""
+
+
+class NoCredentialsError(ImdsdError):
+    """The daemon holds no credentials that can be served (exit code 4)."""
+
+
+class UsageError(ImdsdError):
+    """The command line asks for something that cannot be (exit code 2)."""
