@@ -1,0 +1,237 @@
+"""One role: mint, check, exchange, publish; then wait, or fail without losing what is held."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic
+
+import structlog
+
+from imdsd.credentials import schedule
+from imdsd.credentials.model import D, Failure, Moment, RoleState, Snapshot
+from imdsd.errors import RefreshError, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imdsd.credentials.attempt import Attempt, Workshop
+    from imdsd.credentials.model import Exchange, TokenSource
+
+log = structlog.get_logger(__name__)
+
+HURRY_SECONDS = 2.0
+"""Requests that find nothing cut a pause short at most this often."""
+
+
+class Refresher(Generic[D]):
+    """Keep one role's credentials fresh; one attempt at a time, shared by all who ask."""
+
+    def __init__(
+        self,
+        attempt: Attempt[D],
+        workshop: Workshop[D],
+        *,
+        name: str,
+        first_after_seconds: float = 0.0,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.attempt = attempt
+        self.name = name
+        self.changed = changed
+        self.snapshot: Snapshot[D] | None = None
+        self.failure: Failure | None = None
+        self.refreshes = 0
+        self.failures = 0
+        self._workshop = workshop
+        self._clock = workshop.clock
+        self._denied = False
+        self._tries = self._limited_tries = self._denied_tries = 0
+        self._spread_next = True
+        self._running: asyncio.Task[RefreshError | None] | None = None
+        self._settled = asyncio.Event()
+        self.published = asyncio.Event()
+        self._not_before = self._clock.monotonic() + first_after_seconds
+        self._hurried_at = self._clock.monotonic() - HURRY_SECONDS
+        self.due = self._after(first_after_seconds)
+
+    # What is held
+
+    def current(self) -> Snapshot[D] | None:
+        """Return what may be served now, or None."""
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.servable(self._clock.now(), self._clock.monotonic()):
+            return None
+        return snapshot
+
+    async def current_within(self, seconds: float) -> Snapshot[D] | None:
+        """Return what may be served, waiting up to `seconds` for an attempt if there is nothing."""
+        if (snapshot := self.current()) is not None:
+            return snapshot
+        self._hurry()
+        if self.attempting:
+            await self._clock.nap(seconds, self._settled)
+        return self.current()
+
+    @property
+    def state(self) -> RoleState:
+        """How the role fares now."""
+        if self._denied:
+            return RoleState.DENIED
+        if self.snapshot is None:
+            return RoleState.STARTING
+        if self.current() is None:
+            return RoleState.EXPIRED
+        return RoleState.DEGRADED if self.failure else RoleState.OK
+
+    @property
+    def remaining_seconds(self) -> float:
+        """The life of what is held, 0 when nothing can be served."""
+        snapshot = self.current()
+        if snapshot is None:
+            return 0.0
+        return snapshot.remaining_seconds(self._clock.now(), self._clock.monotonic())
+
+    @property
+    def attempting(self) -> bool:
+        """Whether an attempt is under way."""
+        return self._running is not None and not self._running.done()
+
+    # When
+
+    def seconds_until_due(self) -> float:
+        """Return the seconds until the next attempt, 0 or less when it should start."""
+        return self.due.remaining_seconds(self._clock.now(), self._clock.monotonic())
+
+    def clock_jumped(self) -> None:
+        """Take note that the machine slept or its clock was set."""
+        self._spread_next = True
+        if self.current() is None and not self._denied:
+            self._bring_forward()
+
+    def delay(self, seconds: float) -> None:
+        """Put the next attempt off; a request that finds nothing still cuts the wait short."""
+        self.due = self._after(max(0.0, self.seconds_until_due()) + seconds)
+
+    def rename(self, name: str, *, source: TokenSource, exchange: Exchange) -> None:
+        """Take another name and new collaborators for the same terms; ask at once if denied."""
+        self.name = name
+        self.attempt.source, self.attempt.exchange = source, exchange
+        if self._denied:
+            self._bring_forward()
+
+    def start(self) -> asyncio.Task[RefreshError | None]:
+        """Return the attempt under way, or start one; the task gives the failure or None."""
+        if self._running is None or self._running.done():
+            self._settled.clear()
+            self._running = asyncio.create_task(self._run(), name=f"refresh {self.name}")
+        return self._running
+
+    async def refresh(self) -> RefreshError | None:
+        """Join or start an attempt and return its failure; leaving early cancels nothing."""
+        return await asyncio.shield(self.start())
+
+    async def aclose(self) -> None:
+        """End the attempt under way; its result is dropped."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    def _hurry(self) -> None:
+        monotonic = self._clock.monotonic()
+        if self._denied or self.attempting or monotonic - self._hurried_at < HURRY_SECONDS:
+            return
+        self._hurried_at = monotonic
+        self._bring_forward()
+        if self.seconds_until_due() <= 0:
+            self.start()
+
+    def _bring_forward(self) -> None:
+        self.due = self._after(max(0.0, self._not_before - self._clock.monotonic()))
+        self.changed()
+
+    def _after(self, seconds: float) -> Moment:
+        return Moment.after(seconds, now=self._clock.now(), monotonic=self._clock.monotonic())
+
+    # One attempt
+
+    async def _run(self) -> RefreshError | None:
+        before, started = self.state, self._clock.monotonic()
+        try:
+            self._succeeded(await self.attempt.run(self.name))
+        except RefreshError as error:
+            self._failed(error, before)
+        except Exception as error:  # a bug must cost one attempt, never the daemon
+            log.exception("refresh_crashed", role=self.name)
+            self._failed(RefreshError(f"internal error: {type(error).__name__}"), before)
+        finally:
+            self._settled.set()
+            self.changed()
+        self._workshop.metrics.attempt_ended(self.name, self._clock.monotonic() - started)
+        return self.failure.error if self.failure else None
+
+    # What came of it
+
+    def _succeeded(self, snapshot: Snapshot[D]) -> None:
+        self.snapshot = snapshot
+        self.due = self._refresh_due(snapshot)
+        self.refreshes += 1
+        self.published.set()
+        self._spread_next = self._denied = False
+        self.failure, self._tries, self._limited_tries, self._denied_tries = None, 0, 0, 0
+        log.info(
+            "credentials_refreshed",
+            role=self.name,
+            role_arn=snapshot.credentials.role_arn,
+            expires_at=snapshot.credentials.expires_at,
+            refresh_at=self.due.at,
+        )
+
+    def _refresh_due(self, snapshot: Snapshot[D]) -> Moment:
+        wait = schedule.refresh_interval(
+            snapshot.session_seconds,
+            draw=self._workshop.draw(),
+            spread=self._spread_next,
+            least_seconds=self._workshop.least_interval_seconds,
+        )
+        issued = snapshot.dead_at - snapshot.session_seconds
+        return Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
+
+    def _failed(self, error: RefreshError, before: RoleState) -> None:
+        known = self.failure.error if self.failure else None
+        self.failure = Failure(error, self._clock.now())
+        self.failures += 1
+        self._tries += 1
+        self._limited_tries += error.retry is Retry.LIMITED
+        self._spread_next = True
+        if error.retry is Retry.NEVER or self._limited_tries >= schedule.LIMITED_TRIES:
+            self._denied = True
+        elif error.retry is Retry.ALWAYS:
+            self._limited_tries = 0
+        self.due = self._after(self._pause(error))
+        self._workshop.metrics.refresh_failed(self.name, error.stage, error.code)
+        self._report(
+            error, news=self.state is not before or known is None or known.code != error.code
+        )
+
+    def _pause(self, error: RefreshError) -> float:
+        draw = self._workshop.draw()
+        if error.retry_after_seconds is not None:
+            return schedule.asked_pause(error.retry_after_seconds)
+        if self._denied:
+            self._denied_tries += 1
+            return schedule.denied_pause(self._denied_tries, draw=draw)
+        return schedule.retry_pause(self._tries, self.remaining_seconds, draw=draw)
+
+    def _report(self, error: RefreshError, *, news: bool) -> None:
+        level = "debug" if not news else "error" if self._denied else "warning"
+        getattr(log, level)(
+            "refresh_failed",
+            role=self.name,
+            state=str(self.state),
+            stage=str(error.stage),
+            code=error.code,
+            reason=error.reason,
+            remedy=error.remedy,
+            serving_for_seconds=round(self.remaining_seconds),
+            next_try_at=self.due.at,
+        )
