@@ -1,0 +1,133 @@
+"""Every counter and gauge, in a registry of the daemon's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.metrics_core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+RoleGauges = tuple[str, str, float, float]
+"""A role's name, its state, its expiry as a Unix time (0 without), and its remaining seconds."""
+
+
+class Metrics:
+    """Count what happens; `render()` gives the Prometheus text."""
+
+    def __init__(self, version: str) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        self._registry = registry
+        Gauge("imdsd_build_info", "The version that runs.", ["version"], registry=registry).labels(
+            version
+        ).set(1)
+        self._attempts = Histogram(
+            "imdsd_refresh_duration_seconds",
+            "How long attempts took, from mint to publish.",
+            ["role"],
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+            registry=registry,
+        )
+        self._failures = Counter(
+            "imdsd_refresh_failures_total",
+            "Attempts that failed, by the stage and the reason.",
+            ["role", "stage", "code"],
+            registry=registry,
+        )
+        self._wrong_roles = Counter(
+            "imdsd_wrong_role_total",
+            "Credentials that STS returned for another role, never served.",
+            ["role"],
+            registry=registry,
+        )
+        self._requests = Counter(
+            "imdsd_requests_total",
+            "Requests answered, by endpoint and status.",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "imdsd_guard_refusals_total",
+            "Requests a guard refused.",
+            ["guard"],
+            registry=registry,
+        )
+        self._imdsv1 = Counter(
+            "imdsd_imdsv1_requests_total", "IMDS requests without a token.", registry=registry
+        )
+        self._reloads = Counter(
+            "imdsd_reloads_total", "Reloads, by result.", ["result"], registry=registry
+        )
+        self._reload_ok = Gauge(
+            "imdsd_last_reload_successful", "1 if the last reload was taken.", registry=registry
+        )
+        self._reload_ok.set(1)
+
+    def attempt_ended(self, role: str, seconds: float) -> None:
+        """Count an attempt, whatever came of it."""
+        self._attempts.labels(role).observe(seconds)
+
+    def refresh_failed(self, role: str, stage: str, code: str) -> None:
+        """Count a failed attempt."""
+        self._failures.labels(role, stage, code).inc()
+
+    def wrong_role(self, role: str) -> None:
+        """Count credentials of a role that was not asked for."""
+        self._wrong_roles.labels(role).inc()
+
+    def answered(self, endpoint: str, status: int) -> None:
+        """Count an answer."""
+        self._requests.labels(endpoint, str(status)).inc()
+
+    def refused(self, guard: str) -> None:
+        """Count a request that a guard refused."""
+        self._refused.labels(guard).inc()
+
+    def imdsv1_used(self) -> None:
+        """Count an IMDS request that brought no token and was served all the same."""
+        self._imdsv1.inc()
+
+    def reloaded(self, *, taken: bool) -> None:
+        """Count a reload."""
+        self._reloads.labels("taken" if taken else "refused").inc()
+        self._reload_ok.set(taken)
+
+    def watch_roles(self, read: Callable[[], Iterable[RoleGauges]]) -> None:
+        """Have the roles' gauges read from `read` at every scrape."""
+        self._registry.register(_RoleCollector(read))
+
+    def render(self) -> bytes:
+        """Return the exposition text."""
+        return generate_latest(self._registry)
+
+
+class _RoleCollector(Collector):
+    def __init__(self, read: Callable[[], Iterable[RoleGauges]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        state = GaugeMetricFamily(
+            "imdsd_role_state", "1 for the state each role is in.", labels=["role", "state"]
+        )
+        expiry = GaugeMetricFamily(
+            "imdsd_credentials_expiry_timestamp_seconds",
+            "When what is held expires, 0 without.",
+            labels=["role"],
+        )
+        remaining = GaugeMetricFamily(
+            "imdsd_credentials_remaining_seconds",
+            "How long what is held can be served, 0 when it cannot.",
+            labels=["role"],
+        )
+        for role, role_state, expires, left in self._read():
+            state.add_metric([role, role_state], 1)
+            expiry.add_metric([role], expires)
+            remaining.add_metric([role], left)
+        return (state, expiry, remaining)
