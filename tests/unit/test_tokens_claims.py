@@ -1,0 +1,147 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsd.errors import ClaimsError, Stage
+from imdsd.secret import Secret
+from imdsd.tokens.claims import check_claims, read_claims
+from tests.fakes.web_identity import CLAIMS, SIGNATURE, make_token, part
+
+AUDIENCE = "sts.amazonaws.com"
+ISSUED = datetime.fromtimestamp(CLAIMS["iat"], UTC)
+EXPIRES = datetime.fromtimestamp(CLAIMS["exp"], UTC)
+
+
+def read(**claims):
+    return read_claims(Secret(make_token(**claims)))
+
+
+def test_claims_are_read():
+    claims = read(extra=1)
+    assert (claims.issuer, claims.subject) == (CLAIMS["iss"], CLAIMS["sub"])
+    assert (claims.issued_at, claims.expires_at) == (ISSUED, EXPIRES)
+    assert claims.audience == (AUDIENCE,)
+    assert claims.values["extra"] == 1
+
+
+def test_a_list_of_audiences_is_read():
+    assert read(aud=["a", "b"]).audience == ("a", "b")
+
+
+def test_a_token_issued_in_the_future_can_be_read():
+    future = ISSUED + timedelta(days=36500)
+    assert read(iat=future.timestamp()).issued_at == future
+
+
+def test_an_expired_token_can_be_read():
+    assert read(exp=1).expires_at == datetime.fromtimestamp(1, UTC)
+
+
+@pytest.mark.parametrize("claim", ["iss", "sub", "aud", "exp"])
+def test_a_missing_claim_is_named(claim):
+    with pytest.raises(ClaimsError, match=f"^{claim} is missing, expected") as caught:
+        read(**{claim: None})
+    assert caught.value.stage is Stage.CHECK
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        ("iss", 7), ("iss", ""), ("sub", []), ("aud", 7), ("aud", []), ("aud", ["a", 7]),
+        ("aud", {"a": "b"}), ("exp", "soon"), ("exp", True), ("exp", 1e40), ("exp", float("nan")),
+        ("iat", "now"),
+    ],
+)  # fmt: skip
+def test_a_claim_of_a_wrong_type_is_named(claim, value):
+    with pytest.raises(ClaimsError, match=f"^{claim} is ") as caught:
+        read(**{claim: value})
+    assert caught.value.claim == claim
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a.b.c", f"{part({})}.{part([])}.{SIGNATURE}", f"{part({})}.{part({})}", "ä.b.c"]
+)
+def test_what_is_not_readable_is_refused_without_being_quoted(text):
+    with pytest.raises(ClaimsError) as caught:
+        read_claims(Secret(text))
+    assert "not readable" in caught.value.reason
+    assert caught.value.__suppress_context__
+    assert len(text) < 8 or text not in str(caught.value)
+
+
+def test_the_environment_is_named_by_its_id_where_the_token_has_one():
+    assert read(environment_id="e1").environment == "https://issuer.example e1"
+
+
+def test_the_environment_is_named_by_the_subject_otherwise():
+    assert read(sub="org:o/env:e").environment == "https://issuer.example org:o/env:e"
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, ["other", AUDIENCE]])
+def test_a_fitting_token_passes_without_a_warning(audience):
+    assert check_claims(read(aud=audience), audience=AUDIENCE, now=ISSUED) == ()
+
+
+def test_another_audience_is_refused_with_found_and_expected():
+    with pytest.raises(ClaimsError) as caught:
+        check_claims(read(aud=["x", "y"]), audience=AUDIENCE, now=ISSUED)
+    assert caught.value.reason == "aud is 'x' and 'y', expected 'sts.amazonaws.com'"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(59, "59 s ahead"), (0, "0 s ago"), (-3600, "3600 s ago")]
+)
+def test_a_token_with_too_little_life_is_refused(seconds, age):
+    with pytest.raises(ClaimsError) as caught:
+        check_claims(read(), audience=AUDIENCE, now=EXPIRES - timedelta(seconds=seconds))
+    assert caught.value.claim == "exp"
+    assert f"2026-01-01T01:00:00Z ({age})" in caught.value.reason
+
+
+def test_sixty_seconds_of_life_are_enough():
+    now = EXPIRES - timedelta(seconds=60)
+    assert check_claims(read(), audience=AUDIENCE, now=now, minted_on_demand=False) == ()
+
+
+@pytest.mark.parametrize("seconds", [-61, 61])
+def test_a_skewed_clock_is_a_warning_that_says_both_instants(seconds):
+    now = ISSUED + timedelta(seconds=seconds)
+    (warning,) = check_claims(read(), audience=AUDIENCE, now=now)
+    assert "clock skew" in warning
+    assert "2026-01-01T00:00:00Z" in warning
+    assert now.strftime("%H:%M:%SZ") in warning
+
+
+def test_an_old_token_out_of_a_file_is_no_sign_of_a_skewed_clock():
+    now = ISSUED + timedelta(minutes=45)
+    assert check_claims(read(), audience=AUDIENCE, now=now, minted_on_demand=False) == ()
+
+
+def test_a_token_from_the_future_out_of_a_file_is_one():
+    now = ISSUED - timedelta(minutes=45)
+    assert check_claims(read(), audience=AUDIENCE, now=now, minted_on_demand=False)
+
+
+def test_a_token_without_iat_says_nothing_about_the_clock():
+    assert check_claims(read(iat=None), audience=AUDIENCE, now=ISSUED) == ()
+
+
+@given(st.integers(-7200, 7200))
+def test_a_token_passes_exactly_when_it_has_sixty_seconds_left(offset):
+    claims = read()
+    try:
+        check_claims(claims, audience=AUDIENCE, now=EXPIRES + timedelta(seconds=offset))
+        passed = True
+    except ClaimsError:
+        passed = False
+    assert passed == (offset <= -60)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none()))
+def test_any_body_is_read_or_refused(body):
+    token = f"{part({'alg': 'RS256'})}.{part(body)}.{SIGNATURE}"
+    with pytest.raises(ClaimsError):
+        read_claims(Secret(token))
