@@ -99,8 +99,13 @@ class Attempt(Generic[D]):
 
     def _checked(self, token: Secret, role: str) -> Claims:
         claims = read_claims(token)
-        now = self._clock.now()
-        for warning in check_claims(claims, audience=self.terms.audience, now=now):
+        warnings = check_claims(
+            claims,
+            audience=self.terms.audience,
+            now=self._clock.now(),
+            minted_on_demand=self.source.minted_on_demand,
+        )
+        for warning in warnings:
             log.warning("clock_skewed", role=role, detail=warning)
         return claims
 

@@ -92,6 +92,11 @@ class TokenSource(Protocol):
         """Whether another token can be minted when this one has run out."""
         ...
 
+    @property
+    def minted_on_demand(self) -> bool:
+        """Whether a token is made when it is asked for; if not, its age says nothing of clocks."""
+        ...
+
     async def mint(self) -> Secret:
         """Return a web identity token; raise `MintError`."""
         ...

@@ -1,0 +1,302 @@
+"""One role: when it refreshes, how it fails, what it keeps."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from imdsd.credentials.model import RoleState
+from imdsd.errors import (
+    DurationRefusedError,
+    ExchangeError,
+    MintError,
+    Retry,
+)
+from imdsd.secret import Secret
+from tests.fakes.clock import START, settle
+from tests.fakes.refresh import ASSUMED_ARN, Bench, web_identity_token
+
+UNREACHABLE = ExchangeError("STS could not be reached", code="Unreachable")
+ACCESS_DENIED = ExchangeError("AccessDenied: no", retry=Retry.LIMITED, code="AccessDenied")
+MALFORMED = ExchangeError("MalformedPolicyDocument", retry=Retry.NEVER, code="Malformed")
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+async def held(refresher):
+    assert await refresher.refresh() is None
+    return refresher
+
+
+async def test_a_refresh_publishes_credentials_and_their_documents(bench):
+    refresher = await held(bench.refresher())
+    snapshot = refresher.current()
+    assert snapshot.documents == "documents of ASIA0000000000000001"
+    assert snapshot.credentials.assumed_role_arn == ASSUMED_ARN
+    assert snapshot.credentials.environment == "https://issuer.example org:1/prj:2/env:3"
+    assert refresher.state is RoleState.OK
+    assert bench.exchange.asked[0]["session_name"] == "imdsd-box"
+
+
+async def test_the_next_refresh_is_due_when_the_threshold_is_reached(bench):
+    refresher = await held(bench.refresher())
+    assert refresher.seconds_until_due() == 1680
+    assert refresher.due.at == START + timedelta(seconds=1680)
+
+
+async def test_callers_that_arrive_together_share_one_attempt(bench):
+    bench.exchange.takes_seconds = 1
+    refresher = bench.refresher()
+    callers = [asyncio.create_task(refresher.refresh()) for _ in range(50)]
+    await bench.clock.advance(1)
+    assert await asyncio.gather(*callers) == [None] * 50
+    assert len(bench.exchange.asked) == 1
+
+
+async def test_a_caller_who_goes_away_cancels_nothing(bench):
+    bench.exchange.takes_seconds = 1
+    refresher = bench.refresher()
+    caller = asyncio.create_task(refresher.refresh())
+    await settle()
+    caller.cancel()
+    await bench.clock.advance(1)
+    assert refresher.current() is not None
+
+
+async def test_a_failure_leaves_what_is_held_in_service_until_thirty_seconds_before_its_end(bench):
+    refresher = await held(bench.refresher())
+    bench.exchange.always = UNREACHABLE
+    await bench.clock.advance(3569)
+    assert await refresher.refresh() is UNREACHABLE
+    assert refresher.state is RoleState.DEGRADED
+    assert refresher.current() is not None
+    await bench.clock.advance(1)
+    assert refresher.current() is None
+    assert refresher.state is RoleState.EXPIRED
+    assert refresher.remaining_seconds == 0
+
+
+async def test_nothing_yet_is_starting_even_while_attempts_fail(bench):
+    bench.source.next.append(MintError("command not found: gitpod"))
+    refresher = bench.refresher()
+    assert refresher.state is RoleState.STARTING
+    await refresher.refresh()
+    assert refresher.state is RoleState.STARTING
+    assert refresher.failure.error.stage == "mint"
+
+
+async def test_a_refusal_that_may_pass_is_denied_after_five_tries_within_a_minute():
+    bench = Bench(draw=lambda: 0.999)
+    bench.exchange.always = ACCESS_DENIED
+    refresher = bench.refresher()
+    for expected in (RoleState.STARTING,) * 4 + (RoleState.DENIED,):
+        await bench.clock.advance(refresher.seconds_until_due())
+        await refresher.refresh()
+        assert refresher.state is expected
+    assert bench.exchange.asked_at[-1] - bench.exchange.asked_at[0] < 60
+    assert 48 <= refresher.seconds_until_due() <= 72
+
+
+async def test_a_refusal_for_good_is_denied_at_once(bench):
+    bench.exchange.always = MALFORMED
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert refresher.state is RoleState.DENIED
+
+
+async def test_denied_says_so_while_what_is_held_is_still_served(bench):
+    refresher = await held(bench.refresher())
+    bench.exchange.always = MALFORMED
+    await refresher.refresh()
+    assert refresher.state is RoleState.DENIED
+    assert refresher.current() is not None
+
+
+async def test_a_denied_role_is_asked_for_ever_more_rarely_but_never_given_up(bench):
+    bench.exchange.always = MALFORMED
+    refresher = bench.refresher()
+    pauses = []
+    for _ in range(6):
+        await refresher.refresh()
+        pauses.append(refresher.seconds_until_due())
+    assert pauses == [48, 96, 192, 240, 240, 240]
+
+
+async def test_a_success_ends_every_trouble(bench):
+    bench.exchange.next.append(MALFORMED)
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert await refresher.refresh() is None
+    assert refresher.state is RoleState.OK
+    assert refresher.failure is None
+
+
+async def test_retry_after_is_what_sts_asked_for(bench):
+    bench.exchange.next.append(ExchangeError("Throttling", retry_after_seconds=17))
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert refresher.seconds_until_due() == 17
+
+
+async def test_a_token_that_sts_would_refuse_is_minted_once_more(bench):
+    bench.source.next.append(web_identity_token(bench.clock, aud="somebody.else"))
+    refresher = bench.refresher()
+    assert await refresher.refresh() is None
+    assert bench.source.minted == 2
+
+
+async def test_a_second_bad_token_never_reaches_sts(bench):
+    bad = web_identity_token(bench.clock, aud="somebody.else")
+    bench.source.next.extend([bad, bad])
+    error = await bench.refresher().refresh()
+    assert "somebody.else" in error.reason
+    assert "sts.amazonaws.com" in error.reason
+    assert error.stage == "check"
+    assert bench.exchange.asked == []
+
+
+async def test_a_duration_above_the_roles_maximum_is_asked_for_once_and_remembered(bench):
+    bench.exchange.next.append(DurationRefusedError("too long", retry=Retry.NEVER))
+    refresher = await held(bench.refresher(duration_seconds=43200))
+    await refresher.refresh()
+    assert [ask["duration_seconds"] for ask in bench.exchange.asked] == [43200, 3600, 3600]
+    assert bench.source.minted == 3
+
+
+async def test_a_token_that_cannot_be_minted_again_gets_the_longest_session_it_can(bench):
+    bench.source.renewable = False
+    bench.exchange.next.extend([DurationRefusedError("too long", retry=Retry.NEVER)] * 2)
+    refresher = bench.refresher(duration_seconds=43200)
+    await held(refresher)
+    assert [ask["duration_seconds"] for ask in bench.exchange.asked] == [43200, 21600, 10800]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:sts::123456789012:assumed-role/other/imdsd-box",
+        "arn:aws:sts::999999999999:assumed-role/dev/imdsd-box",
+        "arn:aws-cn:sts::123456789012:assumed-role/dev/imdsd-box",
+        "arn:aws:sts::123456789012:assumed-role/dev",
+        "arn:aws:sts::123456789012:assumed-role/dev/",
+        "",
+    ],
+)
+async def test_credentials_of_another_role_are_never_served(bench, arn):
+    refresher = await held(bench.refresher())
+    good = refresher.current()
+    bench.exchange.next.append(bench.exchange.session(3600, arn=arn))
+    error = await refresher.refresh()
+    assert error.code == "WrongRole"
+    assert refresher.current() is good
+    assert bench.metric("imdsd_wrong_role_total", role="dev") == 1
+
+
+async def test_credentials_of_an_account_that_is_not_allowed_are_never_served(bench):
+    refresher = bench.refresher(allowed_account_ids=("000000000000",))
+    error = await refresher.refresh()
+    assert error.code == "WrongAccount"
+    assert refresher.current() is None
+    assert refresher.state is RoleState.DENIED
+
+
+async def test_an_expiry_in_the_past_is_refused_and_names_both_instants(bench):
+    bench.exchange.next.append(bench.exchange.session(-60))
+    error = await bench.refresher().refresh()
+    assert error.stage == "publish"
+    assert "2025-12-31T23:59:00Z" in error.reason
+    assert "2026-01-01T00:00:00Z" in error.reason
+
+
+async def test_a_clock_set_back_never_lengthens_the_life_of_credentials(bench):
+    refresher = await held(bench.refresher())
+    bench.clock.step(-3600)
+    await bench.clock.advance(3569)
+    assert refresher.current() is not None
+    await bench.clock.advance(2)
+    assert refresher.current() is None
+
+
+async def test_a_clock_that_is_behind_promises_no_more_than_was_asked_for(bench):
+    bench.exchange.next.append(bench.exchange.session(7200))
+    refresher = await held(bench.refresher())
+    assert refresher.remaining_seconds == 3600
+
+
+async def test_a_suspended_machine_does_not_serve_what_expired_meanwhile(bench):
+    refresher = await held(bench.refresher())
+    bench.clock.suspend(8 * 3600)
+    assert refresher.current() is None
+    assert refresher.seconds_until_due() <= 0
+
+
+async def test_a_cold_request_waits_for_the_attempt_under_way(bench):
+    bench.exchange.takes_seconds = 0.3
+    refresher = bench.refresher()
+    refresher.start()
+    await settle()
+    request = asyncio.create_task(refresher.current_within(0.4))
+    await bench.clock.advance(0.3)
+    assert (await request) is not None
+
+
+async def test_a_cold_request_gives_up_when_its_time_is_over(bench):
+    bench.exchange.takes_seconds = 5
+    refresher = bench.refresher()
+    request = asyncio.create_task(refresher.current_within(0.4))
+    await bench.clock.advance(0.4)
+    assert (await request) is None
+    await bench.clock.advance(5)
+    assert refresher.current() is not None
+
+
+async def test_a_request_that_finds_nothing_cuts_the_pause_once_in_two_seconds():
+    bench = Bench(draw=lambda: 0.9)
+    bench.exchange.always = UNREACHABLE
+    refresher = bench.refresher()
+    for _ in range(8):
+        await refresher.refresh()
+    tries = len(bench.exchange.asked)
+    for _ in range(30):
+        await refresher.current_within(0.4)
+    assert len(bench.exchange.asked) == tries + 1
+    await bench.clock.advance(2)
+    await refresher.current_within(0.4)
+    assert len(bench.exchange.asked) == tries + 2
+
+
+async def test_requests_do_not_hurry_a_denied_role(bench):
+    bench.exchange.always = MALFORMED
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert await refresher.current_within(0.4) is None
+    assert len(bench.exchange.asked) == 1
+
+
+async def test_a_bug_in_a_source_costs_one_attempt_and_nothing_else(bench):
+    class Broken:
+        description = "broken"
+        renewable = True
+        minted_on_demand = True
+
+        async def mint(self) -> Secret:
+            raise ZeroDivisionError
+
+    refresher = await held(bench.refresher())
+    refresher.attempt.source = Broken()
+    error = await refresher.refresh()
+    assert "ZeroDivisionError" in error.reason
+    assert refresher.current() is not None
+
+
+async def test_closing_drops_the_attempt_under_way(bench):
+    bench.exchange.takes_seconds = 5
+    refresher = bench.refresher()
+    refresher.start()
+    await settle()
+    await refresher.aclose()
+    await bench.clock.advance(10)
+    assert refresher.current() is None
