@@ -1,0 +1,17 @@
+"""How a verb finds the running daemon and asks it."""
+
+from imdsd.client.finding import Daemon, find_daemon
+from imdsd.client.http import Reply
+from imdsd.client.status import DaemonStatus, LastError, RoleStatus
+from imdsd.client.waiting import Deadline, WaitingClock
+
+__all__ = [
+    "Daemon",
+    "DaemonStatus",
+    "Deadline",
+    "LastError",
+    "Reply",
+    "RoleStatus",
+    "WaitingClock",
+    "find_daemon",
+]

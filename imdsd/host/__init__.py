@@ -1,0 +1,1 @@
+"""The machine around the daemon: its files, its sockets' owners, its users' variables."""

@@ -1,0 +1,55 @@
+"""How a listening socket is opened, and what to say when it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from imdsd.errors import ListenError
+
+BACKLOG = 1024
+
+
+class AddressBusyError(ListenError):
+    """Somebody else listens there: worth another try in a moment."""
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a non-blocking listening socket.
+
+    A link-local address is bound to `lo`, since Linux answers for it on any interface: a
+    neighbour with a route would reach it. Raises `AddressBusyError` when the port is taken, and
+    `ListenError` with the remedy for everything else.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ipaddress.ip_address(host).is_link_local:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        opened.bind((host, port))
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise _explained(error, f"{host}:{port}") from error
+    return opened
+
+
+def _explained(error: OSError, where: str) -> ListenError:
+    port = where.rpartition(":")[2]
+    if error.errno == errno.EADDRINUSE:
+        return AddressBusyError(
+            f"{where} is in use, perhaps by another imdsd or by an editor that forwards ports; "
+            f"see who with `ss -ltnp 'sport = :{port}'`, or choose another with --listen"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ListenError(
+            f"{where} is not an address of this machine; add it to an interface, "
+            "or set optional = true for this listener"
+        )
+    if error.errno == errno.EACCES:
+        return ListenError(
+            f"{where} needs a privilege (a port under 1024); choose a higher port with --listen"
+        )
+    return ListenError(f"{where} cannot be opened: {error.strerror}")
