@@ -1,0 +1,1 @@
+"""What clients see: container credentials, the instance metadata service, and operations."""

@@ -1,0 +1,88 @@
+"""`/v1/credentials[/ROLE]`: what `AWS_CONTAINER_CREDENTIALS_FULL_URI` points to."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from imdsd.endpoints.message import (
+    READ_METHODS,
+    RETRY_SOON,
+    Answer,
+    Request,
+    error_answer,
+    method_not_allowed,
+)
+
+if TYPE_CHECKING:
+    from imdsd.credentials.refresher import Refresher
+    from imdsd.credentials.roles import Roles
+    from imdsd.endpoints.documents import Documents
+    from imdsd.secret import Secret
+
+PATH = "/v1/credentials"
+
+HOLD_SECONDS = 0.8
+"""How long a request that finds nothing waits for an attempt: SDKs give one second."""
+
+
+class ContainerEndpoint:
+    """Hand out a role's credentials to whoever shows the bearer."""
+
+    def __init__(self, roles: Roles[Documents], bearer: Secret) -> None:
+        self._roles = roles
+        self._bearer = bearer.reveal().encode()
+
+    async def answer(self, request: Request) -> Answer:
+        """Return the credentials, or what kept them."""
+        if request.method not in READ_METHODS:
+            return method_not_allowed(*READ_METHODS)
+        if not self.authorized(request):
+            return unauthorized()
+        refresher = self._find(request.path)
+        if refresher is None:
+            return unknown_role()
+        # The usual case awaits nothing.
+        snapshot = refresher.current() or await refresher.current_within(HOLD_SECONDS)
+        return snapshot.documents.container if snapshot else unavailable(refresher)
+
+    def authorized(self, request: Request) -> bool:
+        """Whether the request carries the bearer, raw, compared in constant time."""
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._bearer)
+
+    def _find(self, path: str) -> Refresher[Documents] | None:
+        if path == PATH:
+            return self._roles.default
+        return self._roles.find(path.removeprefix(PATH + "/"))
+
+
+def unauthorized() -> Answer:
+    """Return 401: the bearer is missing or wrong."""
+    return error_answer(
+        401, "Unauthorized", "Authorization is not this daemon's bearer; run `imdsd env` again"
+    )
+
+
+def unknown_role() -> Answer:
+    """Return 404 for a role that is not configured; the names are for the status to tell."""
+    return error_answer(404, "RoleNotFound", "no role of this name; `imdsd status` lists them")
+
+
+def unavailable(refresher: Refresher[Documents]) -> Answer:
+    """Return 503 with what keeps the credentials away."""
+    if refresher.failure is None:
+        # The code that the ECS agent uses for this state.
+        return error_answer(
+            503, "CredentialsUninitialized", "the first credentials are on their way", RETRY_SOON
+        )
+    error = refresher.failure.error
+    return error_answer(503, error.code, why_unavailable(refresher), RETRY_SOON)
+
+
+def why_unavailable(refresher: Refresher[Documents]) -> str:
+    """Return one line for a person: the reason, what to do, and the stage."""
+    if refresher.failure is None:
+        return "the first credentials are on their way"
+    error = refresher.failure.error
+    return f"{error} (stage: {error.stage})"

@@ -1,0 +1,116 @@
+"""Who is refused before anything is looked up: one table, the same for every path and method."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imdsd.endpoints.message import Request
+    from imdsd.host.peer import Address, PeerLookup
+
+_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+# Not Sec-Fetch-Mode alone: Node's own fetch sends it.
+_BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is refused: the guard's name, the status, and a sentence for a person."""
+
+    guard: str
+    status: int
+    message: str
+
+
+def refusal(request: Request) -> Refusal | None:
+    """Return why this request is refused, or None."""
+    for guard in _GUARDS:
+        if (found := guard(request)) is not None:
+            return found
+    return None
+
+
+def _host(request: Request) -> Refusal | None:
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) == 1 and hosts[0].lower() in request.connection.hosts:
+        return None
+    return Refusal("host", 403, "Host is not an address of this daemon")
+
+
+def _proxy(request: Request) -> Refusal | None:
+    for name in _PROXY_HEADERS:
+        if name in request.headers:
+            return Refusal("proxy", 403, f"requests that came through a proxy ({name}) are refused")
+    return None
+
+
+def _browser(request: Request) -> Refusal | None:
+    for name in _BROWSER_HEADERS:
+        if name in request.headers:
+            return Refusal("browser", 403, f"requests of web pages ({name}) are refused")
+    return None
+
+
+def _target(request: Request) -> Refusal | None:
+    """Let origin form pass (RFC 9112, section 3.2.1), in printable ASCII."""
+    path = request.path
+    if path.startswith("/") and all("!" <= character <= "~" for character in path):
+        return None
+    return Refusal("target", 400, "the request target is not a plain path")
+
+
+def _framing(request: Request) -> Refusal | None:
+    for name in ("Authorization", "Content-Length", "Transfer-Encoding"):
+        if len(request.headers.getall(name, [])) > 1:
+            return Refusal("framing", 400, f"more than one {name} header")
+    if "Content-Length" in request.headers and "Transfer-Encoding" in request.headers:
+        return Refusal("framing", 400, "both Content-Length and Transfer-Encoding")
+    return None
+
+
+_GUARDS = (_host, _proxy, _browser, _target, _framing)
+
+
+class Listener:
+    """One listening address: what `Host` may say there, and who may use the metadata service."""
+
+    def __init__(
+        self,
+        hosts: frozenset[str],
+        *,
+        imds: str,
+        peers: PeerLookup,
+        allowed_uids: frozenset[int],
+    ) -> None:
+        """Take `imds` as `attested`, `open` or `off`."""
+        self.hosts = hosts
+        self._imds = imds
+        self._peers = peers
+        self._allowed_uids = allowed_uids
+
+    def imds_allowed(self, local: Address, remote: Address) -> bool:
+        """Whether the peer of a connection may use the metadata service.
+
+        A peer the kernel cannot name, in another network namespace or gone already, may not.
+        """
+        if self._imds != "attested":
+            return self._imds == "open"
+        peer = self._peers.find_peer(local, remote)
+        return peer is not None and peer.uid in self._allowed_uids
+
+
+def host_names(listeners: Iterable[tuple[str, int]]) -> frozenset[str]:
+    """Return the exact values of `Host`, lower case, that mean one of these listeners."""
+    names = set()
+    for host, port in listeners:
+        for name in ("127.0.0.1", "localhost", "[::1]", _in_url(host)):
+            names |= {name, f"{name}:{port}"}
+    return frozenset(names)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host  # noqa: PLR2004

@@ -1,0 +1,165 @@
+"""The instance metadata service: IMDS tokens, the tree, and the default role's document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imdsd.credentials.model import RoleState, role_name_of
+from imdsd.endpoints.container import why_unavailable
+from imdsd.endpoints.documents import leaves_before_credentials, refused_role
+from imdsd.endpoints.imds_tokens import ImdsTokens, parse_ttl
+from imdsd.endpoints.message import READ_METHODS, RETRY_SOON, Answer, Request
+from imdsd.endpoints.metadata import VERSIONS, Leaf, Listing, MetadataTree, split_path
+
+if TYPE_CHECKING:
+    from imdsd.clock import Clock
+    from imdsd.credentials.refresher import Refresher
+    from imdsd.credentials.roles import Roles
+    from imdsd.endpoints.documents import Documents
+    from imdsd.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+HOLD_SECONDS = 0.4
+"""Go v2 gives the metadata service half a second to headers."""
+
+TOKEN_PATH = "/latest/api/token"
+TOKEN_HEADER = "X-Aws-Ec2-Metadata-Token"
+TTL_HEADER = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
+_ROLES = ("meta-data", "iam", "security-credentials")
+
+FORBIDDEN = Answer(403)
+UNAUTHORIZED = Answer(401)
+BAD_REQUEST = Answer(400)
+_TOKEN_METHODS = ("Allow", "OPTIONS, PUT")
+_PAGE_METHODS = ("Allow", "GET, HEAD")
+
+# The page of the real service, 339 bytes.
+NOT_FOUND = Answer(
+    404,
+    b"""<?xml version="1.0" encoding="iso-8859-1"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
+\t\t "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
+ <head>
+  <title>404 - Not Found</title>
+ </head>
+ <body>
+  <h1>404 - Not Found</h1>
+ </body>
+</html>
+""",
+    "text/html",
+)
+
+
+class ImdsEndpoint:
+    """Answer like the metadata service of an EC2 instance, in the order 403, 401, 404."""
+
+    def __init__(
+        self,
+        roles: Roles[Documents],
+        tokens: ImdsTokens,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        allow_imdsv1: bool,
+    ) -> None:
+        self._roles = roles
+        self._tokens = tokens
+        self._clock = clock
+        self._metrics = metrics
+        self.allow_imdsv1 = allow_imdsv1
+
+    async def answer(self, request: Request) -> Answer:
+        """Return what the real service would."""
+        if not request.connection.imds_allowed():
+            self._metrics.refused("peer")
+            return FORBIDDEN
+        segments = split_path(request.path)
+        if segments[1:] == ("api", "token"):
+            return self._token(request)
+        if request.method not in READ_METHODS:
+            return Answer(405, headers=(_PAGE_METHODS,))
+        remaining = self._authorize(request)
+        if remaining is None:
+            return UNAUTHORIZED
+        answer = await self._page(segments)
+        return _with_ttl(answer, remaining) if remaining else answer
+
+    def _token(self, request: Request) -> Answer:
+        if request.method == "OPTIONS":
+            return Answer(200, headers=(_TOKEN_METHODS,))
+        if request.method != "PUT":
+            return Answer(405, headers=(_TOKEN_METHODS,))
+        if request.path != TOKEN_PATH:
+            return FORBIDDEN
+        asked = request.headers.getall(TTL_HEADER, [])
+        ttl = parse_ttl(asked[0]) if len(asked) == 1 else None
+        if ttl is None:
+            return BAD_REQUEST
+        token = self._tokens.issue(ttl, now=self._clock.now())
+        return Answer(200, token.encode(), headers=((TTL_HEADER, str(ttl)),))
+
+    def _authorize(self, request: Request) -> int | None:
+        """Return the token's remaining seconds, 0 for an allowed IMDSv1 request, else None."""
+        given = request.headers.getall(TOKEN_HEADER, [])
+        if not given and self.allow_imdsv1:
+            self._metrics.imdsv1_used()
+            log.debug("imdsv1_used", path=request.path)
+            return 0
+        if len(given) != 1:
+            return None
+        return self._tokens.remaining_seconds(given[0], now=self._clock.now())
+
+    async def _page(self, segments: tuple[str, ...]) -> Answer:
+        refresher = self._roles.default
+        if _is_role(segments):
+            return await self._role(refresher, segments[-1])
+        node = _node(refresher, segments)
+        if node is None:
+            return NOT_FOUND
+        return _unavailable(refresher) if node.value is None else Answer(200, node.value)
+
+    async def _role(self, refresher: Refresher[Documents], name: str) -> Answer:
+        if name != role_name_of(refresher.attempt.terms.final_arn):
+            return NOT_FOUND
+        # The usual case awaits nothing.
+        snapshot = refresher.current() or await refresher.current_within(HOLD_SECONDS)
+        if snapshot is not None:
+            return Answer(200, snapshot.documents.imds_role, headers=_NO_STORE)
+        if refresher.state is RoleState.DENIED:
+            message = why_unavailable(refresher)
+            return Answer(200, refused_role(message, at=self._clock.now()), headers=_NO_STORE)
+        return _unavailable(refresher)
+
+
+_NO_STORE = (("Cache-Control", "no-store"),)
+
+
+def _is_role(segments: tuple[str, ...]) -> bool:
+    return len(segments) == 5 and segments[0] in VERSIONS and segments[1:4] == _ROLES  # noqa: PLR2004
+
+
+def _node(refresher: Refresher[Documents], segments: tuple[str, ...]) -> Leaf | Listing | None:
+    if not segments:
+        return Listing("\n".join(VERSIONS).encode())
+    return _tree(refresher).find(segments[1:]) if segments[0] in VERSIONS else None
+
+
+def _tree(refresher: Refresher[Documents]) -> MetadataTree:
+    if refresher.snapshot is not None:
+        return refresher.snapshot.documents.tree
+    terms = refresher.attempt.terms
+    return MetadataTree(leaves_before_credentials(terms.final_arn, terms.region))
+
+
+def _unavailable(refresher: Refresher[Documents]) -> Answer:
+    return Answer(503, why_unavailable(refresher).encode(), headers=(RETRY_SOON,))
+
+
+def _with_ttl(answer: Answer, remaining_seconds: int) -> Answer:
+    header = (TTL_HEADER, str(remaining_seconds))
+    return Answer(answer.status, answer.body, answer.content_type, (*answer.headers, header))

@@ -1,0 +1,75 @@
+"""A request and an answer, as every endpoint sees them, whatever carried the bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+# No charset: with one, the Go v2 SDK prints the raw body instead of the message.
+JSON = "application/json"
+TEXT = "text/plain"
+
+RETRY_SOON = ("Retry-After", "1")
+READ_METHODS = ("GET", "HEAD")
+
+
+class Connection(Protocol):
+    """What an endpoint may ask about the connection a request came by."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The values of `Host` that mean this listener."""
+        ...
+
+    def imds_allowed(self) -> bool:
+        """Whether the peer may use the metadata service, by the kernel's word."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: `path` is raw, without the query."""
+
+    method: str
+    path: str
+    headers: CIMultiDictProxy[str]
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. The body may hold credentials, so it does not print."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def json_answer(status: int, document: object, *headers: tuple[str, str]) -> Answer:
+    """Return a one-line JSON answer that is not to be stored."""
+    body = json.dumps(document, separators=(", ", ": ")).encode()
+    return Answer(status, body, JSON, (("Cache-Control", "no-store"), *headers))
+
+
+def error_document(code: str, message: str) -> dict[str, str]:
+    """Return the four keys of an error body.
+
+    JavaScript v3 reads Pascal case, Java and Go v1 lower case; botocore prints the raw text.
+    """
+    return {"Code": code, "Message": message, "code": code, "message": message}
+
+
+def error_answer(status: int, code: str, message: str, *headers: tuple[str, str]) -> Answer:
+    """Return an error as the container endpoint and the ops endpoint word it."""
+    return json_answer(status, error_document(code, message), *headers)
+
+
+def method_not_allowed(*allowed: str) -> Answer:
+    """Return 405 for a JSON endpoint."""
+    methods = ", ".join(allowed)
+    return error_answer(405, "MethodNotAllowed", f"use {methods}", ("Allow", methods))

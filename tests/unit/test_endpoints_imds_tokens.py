@@ -1,0 +1,64 @@
+"""The tokens of the IMDS protocol."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsd.endpoints.imds_tokens import ImdsTokens, parse_ttl
+from imdsd.secret import Secret
+from tests.fakes.clock import START
+
+TOKENS = ImdsTokens(Secret("a bearer"))
+ttls = st.integers(1, 21600)
+
+
+@given(ttls)
+def test_a_token_has_the_length_and_alphabet_of_ec2s(ttl):
+    token = TOKENS.issue(ttl, now=START)
+    assert len(token) == 56
+    assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@given(ttls, st.integers(0, 30000))
+def test_a_token_is_good_for_as_long_as_was_asked(ttl, elapsed):
+    token = TOKENS.issue(ttl, now=START)
+    left = TOKENS.remaining_seconds(token, now=START + timedelta(seconds=elapsed))
+    assert left == (ttl - elapsed if elapsed < ttl else None)
+
+
+def test_a_token_outlives_a_restart_with_the_same_bearer():
+    token = TOKENS.issue(60, now=START)
+    assert ImdsTokens(Secret("a bearer")).remaining_seconds(token, now=START) == 60
+
+
+def test_a_token_dies_with_the_bearer():
+    token = TOKENS.issue(60, now=START)
+    assert ImdsTokens(Secret("another")).remaining_seconds(token, now=START) is None
+
+
+@given(st.integers(0, 55), st.characters(max_codepoint=127))
+def test_a_token_with_one_character_changed_is_forged(position, character):
+    token = TOKENS.issue(60, now=START)
+    if token[position] != character:
+        forged = token[:position] + character + token[position + 1 :]
+        assert TOKENS.remaining_seconds(forged, now=START) is None
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_a_token_by_accident(text):
+    assert TOKENS.remaining_seconds(text, now=START) is None
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60, 300, 600, 21600])
+def test_whole_seconds_up_to_six_hours_are_a_ttl(seconds):
+    assert parse_ttl(str(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "-1", "+60", "21601", "1e3", "60.0", "6 0", " 60", "0x3c", "٦٠", "²", "9" * 5000],
+)
+def test_anything_else_is_none(text):
+    assert parse_ttl(text) is None
