@@ -1,0 +1,25 @@
+"""What may be configured, and what it means: file, variables and flags become one `Config`."""
+
+from __future__ import annotations
+
+from imdsd.config.loading import load
+from imdsd.config.model import (
+    Config,
+    ListenConfig,
+    RoleConfig,
+    TokenConfig,
+    unreloadable_changes,
+)
+from imdsd.config.options import add_flags
+from imdsd.config.tokens import build_source
+
+__all__ = [
+    "Config",
+    "ListenConfig",
+    "RoleConfig",
+    "TokenConfig",
+    "add_flags",
+    "build_source",
+    "load",
+    "unreloadable_changes",
+]

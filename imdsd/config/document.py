@@ -1,0 +1,87 @@
+"""The only module that knows where the configuration file is and how it is opened."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imdsd.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imdsd.config.tables import Setting
+
+SYSTEM_FILE = Path("/etc/imdsd/config.toml")
+NO_FILE = "no file"
+
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's tables, or the problem that kept it from being read."""
+
+    source: str = NO_FILE
+    tables: Mapping[str, object] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+def usual_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where a file is looked for when none is named, the first choice first."""
+    home = environ.get("HOME")
+    folder = environ.get("XDG_CONFIG_HOME") or (home and str(Path(home, ".config")))
+    own = (Path(folder, "imdsd", "config.toml"),) if folder else ()
+    return (*own, SYSTEM_FILE)
+
+
+def find_document(named: Setting | None, *, usual: Sequence[Path]) -> Document:
+    """Read the named file, which must be there, or the first usual one that is."""
+    if named is not None:
+        return read_document(Path(str(named.value)).expanduser(), named_by=named.source)
+    for path in usual:
+        if path.exists():
+            return read_document(path, named_by=str(path))
+    return Document()
+
+
+def read_document(path: Path, *, named_by: str) -> Document:
+    """Read a TOML file; what keeps it from being read is a problem of who named it."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        return _unreadable(path, named_by, f"{path}: {error.strerror}")
+    if len(raw) > _MOST_BYTES:
+        return _unreadable(path, named_by, f"{path}: more than {_MOST_BYTES} bytes")
+    return _parse(path, raw)
+
+
+def _unreadable(path: Path, named_by: str, found: str) -> Document:
+    hint = "name another file with --config FILE (/dev/null for none)"
+    problem = Problem(named_by, "config", found, "a TOML file that can be read", hint)
+    return Document(str(path), problem=problem)
+
+
+def _parse(path: Path, raw: bytes) -> Document:
+    try:
+        return Document(str(path), tomllib.loads(raw.decode()))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        found, place = "bytes that are not UTF-8", f"line {line}"
+    except ValueError as error:  # TOMLDecodeError, and what int() says of thousands of digits
+        found, place = _reason_and_place(str(error), last_line=len(raw.splitlines()))
+    except RecursionError:
+        found, place = "values nested too deeply", "the whole file"
+    return Document(str(path), problem=Problem(str(path), place, found, "valid TOML"))
+
+
+def _reason_and_place(text: str, *, last_line: int) -> tuple[str, str]:
+    """Split tomllib's message, which never quotes a value, into its reason and its place."""
+    match = re.fullmatch(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", text, re.DOTALL)
+    if match is None:
+        return text, "the whole file"
+    return f"a syntax error ({match[1]})", match[2] or f"line {last_line}, at its end"

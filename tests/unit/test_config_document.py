@@ -1,0 +1,95 @@
+"""Where the file is looked for, and what is said of one that cannot be read."""
+
+from pathlib import Path
+
+import pytest
+
+from imdsd.config import load
+from imdsd.config.document import SYSTEM_FILE, usual_files
+from imdsd.errors import ConfigurationError
+
+ARN = "arn:aws:iam::123456789012:role/dev"
+
+
+def refusal(*, flags=None, environ=None, **others):
+    with pytest.raises(ConfigurationError) as caught:
+        load(flags={"role_arn": ARN, **(flags or {})}, environ=environ or {}, **others)
+    return caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, [Path("/x/imdsd/config.toml"), SYSTEM_FILE]),
+        ({"XDG_CONFIG_HOME": "", "HOME": "/"}, [Path("/.config/imdsd/config.toml"), SYSTEM_FILE]),
+        ({}, [SYSTEM_FILE]),
+    ],
+)  # fmt: skip
+def test_the_users_own_file_comes_before_the_machines(environ, expected):
+    assert list(usual_files(environ)) == expected
+
+
+def test_the_first_usual_file_that_is_there_is_read(tmp_path):
+    first, second, third = (tmp_path / name for name in "abc")
+    second.write_text('log_level = "debug"')
+    third.write_text('log_level = "error"')
+    config = load(flags={"role_arn": ARN}, environ={}, usual=(first, second, third))
+    assert (config.log_level, config.source) == ("debug", str(second))
+
+
+def test_a_named_file_is_read_alone_and_the_flag_names_it_before_the_variable(tmp_path):
+    one, two, usual = (tmp_path / name for name in "abc")
+    one.write_text('log_level = "debug"')
+    two.write_text('log_level = "error"')
+    usual.write_text("broken")
+    environ = {"IMDSD_CONFIG": str(two)}
+    assert load(flags={"role_arn": ARN}, environ=environ, usual=(usual,)).source == str(two)
+    flags = {"role_arn": ARN, "config": str(one)}
+    assert load(flags=flags, environ=environ, usual=(usual,)).source == str(one)
+    assert load(flags={**flags, "config": "/dev/null"}, environ={}).log_level == "info"
+
+
+def test_a_named_file_that_is_missing_is_a_problem_of_whoever_named_it(tmp_path):
+    missing = str(tmp_path / "none.toml")
+    problem = refusal(flags={"config": missing})
+    assert problem.source == "--config"
+    assert missing in problem.found
+    assert refusal(environ={"IMDSD_CONFIG": missing}).source == "IMDSD_CONFIG"
+
+
+def test_a_usual_file_that_cannot_be_read_is_a_problem_and_not_passed_over(tmp_path):
+    problem = refusal(usual=(tmp_path,))
+    assert problem.source == str(tmp_path)
+    assert "Is a directory" in problem.found
+    assert "/dev/null" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("raw", "place", "found"),
+    [
+        (b"a = 1\nlisten = [\n canary", "line 3, column 2", "a syntax error (Invalid value)"),
+        (b"region = 'a'\nregion = 'b'", "line 2", "overwrite"),
+        (b"a = 1\nb = '\xff'", "line 2", "UTF-8"),
+        (b"a = " + b"9" * 5000, "the whole file", "limit"),
+        (b"a = " + b"[" * 100_000, "the whole file", "nested"),
+        (b"#" * 1024 * 1024 + b"#", "config", "more than 1048576 bytes"),
+    ],
+)
+def test_a_broken_file_is_told_with_the_line(tmp_path, raw, place, found):
+    path = tmp_path / "config.toml"
+    path.write_bytes(raw)
+    problem = refusal(flags={"config": str(path)})
+    assert place in problem.key
+    assert found in problem.found
+    assert "canary" not in str(problem)
+
+
+def test_problems_of_variables_are_told_beside_a_broken_file(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("broken")
+    with pytest.raises(ConfigurationError) as caught:
+        load(flags={"config": str(path)}, environ={"IMDSD_LISTN": "x"})
+    assert [problem.key for problem in caught.value.problems] == [
+        "line 1, at its end",
+        "IMDSD_LISTN",
+    ]
