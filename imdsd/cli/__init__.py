@@ -1,0 +1,188 @@
+"""The only module that knows all verbs, and which exit code an error becomes."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+
+from imdsd import __version__
+from imdsd.errors import (
+    ConfigurationError,
+    ImdsdError,
+    NoCredentialsError,
+    NoDaemonError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "serve": "run the daemon in the foreground",
+    "demo": "run it against an issuer and an STS of its own, all on loopback",
+    "env": "print the variables that point AWS SDKs at the daemon",
+    "exec": "become a command that has those variables",
+    "wait": "return when the role can be served",
+    "credential-process": "print what credential_process in ~/.aws/config wants",
+    "status": "show every role: its state, until when, what failed last",
+    "refresh": "obtain new credentials now and say what happened",
+    "token": "mint a web identity token and print it, or its claims",
+    "check-config": "check the configuration and say what would be used",
+}
+"""Every verb and its one-line help; the verb's module is imported when it is chosen."""
+
+_COMMAND_FORMS = {"demo": "demo [-- COMMAND…]", "exec": "exec -- COMMAND…"}
+
+_GROUPS = {
+    "run": ("serve", "demo"),
+    "use": ("env", "exec", "wait", "credential-process"),
+    "look": ("status", "check-config"),
+    "other": ("refresh", "token"),
+}
+
+EXIT_CODES: tuple[tuple[type[ImdsdError], int], ...] = (
+    (UsageError, 2),
+    (NoDaemonError, 3),
+    (NoCredentialsError, 4),
+    (ConfigurationError, 78),
+    (ImdsdError, 1),
+)
+"""What each error becomes; the first row that fits counts."""
+
+# What a shell reports for a process that died of SIGINT or SIGPIPE.
+_INTERRUPTED, _PIPE_CLOSED = 130, 141
+
+_SUMMARY = """\
+Keeps AWS credentials fresh and serves them to every SDK on this machine: mints web
+identity tokens, exchanges them at STS, answers like EC2 and ECS do."""
+
+_EXAMPLE = """\
+Example, in an Ona environment or wherever a web identity token can be had:
+
+  imdsd serve --role-arn arn:aws:iam::123456789012:role/dev &
+  eval "$(imdsd env)"
+  aws sts get-caller-identity
+
+`imdsd VERB --help` tells more. Without an account to try it on: imdsd demo
+"""
+
+
+@runtime_checkable
+class Verb(Protocol):
+    """What the module of a verb offers."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's own arguments."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do what the verb is for and return the exit code."""
+        ...
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that leaves exit codes and messages to `main`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as ours, with where to read more."""
+        raise UsageError(f"{message}\nTry: {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code; an error is told on stderr, by what it is."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except ImdsdError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return _PIPE_CLOSED
+    return code
+
+
+def parser_for(verb: str) -> argparse.ArgumentParser:
+    """Return the argument parser of a verb, its module imported."""
+    return _parser(verb, _module(verb))
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        sys.stderr.write(_help_page())
+        return 2
+    verb, *rest = words
+    if verb in {"-h", "--help", "help"}:
+        return _print(_help_page())
+    if verb in {"-V", "--version"}:
+        return _print(f"imdsd {__version__}\n")
+    if verb not in VERBS:
+        raise _unknown(verb)
+    module = _module(verb)
+    return module.run(_parser(verb, module).parse_args(rest))
+
+
+def _module(verb: str) -> Verb:
+    module = importlib.import_module(f"imdsd.cli.{verb.replace('-', '_')}")
+    if not isinstance(module, Verb):
+        raise TypeError(f"{module.__name__} lacks configure or run")
+    return module
+
+
+def _parser(verb: str, module: Verb) -> argparse.ArgumentParser:
+    parser = Parser(prog=f"imdsd {verb}", description=_sentence(VERBS[verb]))
+    module.configure(parser)
+    return parser
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _unknown(verb: str) -> UsageError:
+    if verb.startswith("-"):
+        expected = "options come after the verb: imdsd VERB OPTIONS"
+    else:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        expected = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
+    return UsageError(f"{verb!r} is no verb; {expected}\nTry: imdsd --help")
+
+
+def _help_page() -> str:
+    lines = ["usage: imdsd VERB [OPTIONS]", "", _SUMMARY, ""]
+    for group, verbs in _GROUPS.items():
+        lines += [f"{group}:", *(_help_line(verb) for verb in verbs), ""]
+    return "\n".join([*lines, _EXAMPLE])
+
+
+def _help_line(verb: str) -> str:
+    return f"  {_COMMAND_FORMS.get(verb, verb):20}{VERBS[verb]}"
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    return 0
+
+
+def exit_code_of(error: ImdsdError) -> int:
+    """Return the exit code an error stands for."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def _tell(error: ImdsdError) -> int:
+    for line in str(error).splitlines():
+        sys.stderr.write(f"imdsd: {line}\n")
+    return exit_code_of(error)
+
+
+def _forget_stdout() -> None:
+    """Point stdout nowhere, as the interpreter writes what is left of it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

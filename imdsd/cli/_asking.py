@@ -1,0 +1,136 @@
+"""What the verbs that ask a running daemon have in common: who asks, which role, how long."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from imdsd.client import Daemon, DaemonStatus, Deadline, RoleStatus, find_daemon
+from imdsd.clock import SystemClock
+from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
+from imdsd.host.sdk_environment import SdkTarget
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+    from imdsd.client import WaitingClock
+
+# How long `env` and `exec` give a daemon that is starting, until its first role has a state.
+START_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The process a verb runs in: its variables, user, home and clock."""
+
+    environ: Mapping[str, str]
+    uid: int
+    home: Path
+    clock: WaitingClock
+    root: Path = Path("/")
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """Return the real one."""
+        home = Path("~").expanduser()
+        return cls(environ=os.environ, uid=os.geteuid(), home=home, clock=SystemClock())
+
+    def find_daemon(self, *, wait_seconds: float = 0.0) -> Daemon:
+        """Return the daemon this caller may ask; see `imdsd.client.find_daemon`."""
+        return find_daemon(
+            self.environ,
+            uid=self.uid,
+            clock=self.clock,
+            wait_seconds=wait_seconds,
+            root=self.root,
+        )
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Return the moment that is `seconds` away on this caller's clock."""
+        return Deadline.after(seconds, clock=self.clock)
+
+
+def add_role_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--role`, which every verb about one role has."""
+    parser.add_argument(
+        "--role", metavar="NAME", help="a role by its name or alias (default: the default role)"
+    )
+
+
+def warn(text: str) -> None:
+    """Tell a person something that does not stop the verb."""
+    sys.stderr.write(f"imdsd: warning: {text}\n")
+
+
+def ask_status(daemon: Daemon) -> DaemonStatus:
+    """Return what /status says; raises NoDaemonError when it is not said."""
+    reply = daemon.get("/status")
+    if reply.status != 200:  # noqa: PLR2004  # the one status that means success
+        raise NoDaemonError(f"the daemon answers /status with {reply.status}: {reply.message}")
+    return DaemonStatus.parse(reply.document)
+
+
+def pick_role(status: DaemonStatus, name: str | None) -> RoleStatus:
+    """Return the role of that name or alias, or the default one.
+
+    Raises UsageError that names the nearest role, NoCredentialsError when there is no role.
+    """
+    for role in status.roles:
+        if role.default if name is None else name in (role.name, *role.aliases):
+            return role
+    if name is None:
+        raise NoCredentialsError("the daemon has no default role")
+    raise unknown_role(status, name)
+
+
+def unknown_role(status: DaemonStatus, name: str) -> UsageError:
+    """Return the error for a name that no role has, with the nearest one that there is."""
+    import difflib  # only on the way out
+
+    known = [each for role in status.roles for each in (role.name, *role.aliases)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"no role {name!r}, expected one of {', '.join(known) or 'none'}{hint}")
+
+
+def await_role(
+    daemon: Daemon, name: str | None, *, until: Callable[[RoleStatus], bool], deadline: Deadline
+) -> RoleStatus:
+    """Return the role as soon as `until` holds, or as it is at the deadline."""
+    while True:
+        role = pick_role(ask_status(daemon), name)
+        if until(role) or deadline.passed:
+            return role
+        deadline.poll(_POLL_SECONDS)
+
+
+def aim(name: str | None, caller: Caller) -> SdkTarget:
+    """Return where SDKs shall go for a role, once it has left `starting`; waits up to 10 s.
+
+    A role that cannot be served yet is a warning: SDKs try again by themselves.
+    """
+    deadline = caller.deadline(START_SECONDS)
+    daemon = caller.find_daemon(wait_seconds=START_SECONDS)
+    role = await_role(daemon, name, until=lambda role: role.state != "starting", deadline=deadline)
+    if not role.served:
+        warn(describe_unserved(role))
+    return SdkTarget(
+        base_url=daemon.base_url,
+        bearer=daemon.bearer,
+        bearer_file=daemon.bearer_file,
+        role=name and role.name,
+        on_imds=role.default,
+        region=role.region or daemon.record.region,
+        sts_endpoint_url=daemon.record.sts_endpoint_url,
+    )
+
+
+def describe_unserved(role: RoleStatus) -> str:
+    """Say why a role has nothing to serve."""
+    why = f": {role.last_error}" if role.last_error else ""
+    return f"role {role.name!r} is {role.state} and has no credentials to serve{why}"

@@ -1,0 +1,75 @@
+"""`imdsd check-config`: every problem at once, or what would be used and where it stands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from imdsd.config import add_flags, build_source, load
+from imdsd.host.accounts import uids_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from imdsd.config import Config, ListenConfig, RoleConfig
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take all flags of the configuration, so that the same words check what `serve` would run."""
+    add_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a summary of a sound configuration; raise with every problem of another."""
+    config = load(flags=vars(arguments), environ=os.environ)
+    uids_of(config.allow_users, config.allow_groups)
+    for warning in config.warnings:
+        sys.stderr.write(f"imdsd: warning: {warning}\n")
+    sys.stdout.writelines(f"{line}\n" for line in summary(config, environ=os.environ))
+    return 0
+
+
+def summary(config: Config, *, environ: Mapping[str, str]) -> Iterator[str]:
+    """Return the lines that say what would be used."""
+    count = len(config.roles)
+    yield f"configuration is sound: {config.source}, {count} role{'s' if count > 1 else ''}"
+    yield _line("listen", ", ".join(map(_listener, config.listen)))
+    yield _line("logs", f"{config.log_level}, {config.log_format}")
+    if config.ca_bundle is not None:
+        yield _line("ca bundle", str(config.ca_bundle))
+    for role in config.roles:
+        source = build_source(role.token, environ=environ, ca_bundle=config.ca_bundle)
+        yield ""
+        yield from _role(role, is_default=role.name == config.default_role)
+        yield _line("token", f"{source.description}, audience {role.token.audience}")
+
+
+def _role(role: RoleConfig, *, is_default: bool) -> Iterator[str]:
+    yield f"role {role.name}{' (default)' if is_default else ''}"
+    if role.aliases:
+        yield _line("aliases", ", ".join(role.aliases))
+    yield _line("arn", f"{role.arn} ({role.arn_source})")
+    for link in role.chain:
+        yield _line("then", link)
+    yield _line("region", f"{role.region} ({role.region_source})")
+    yield _line("session", f"{role.session_name}, {_duration(role)}")
+    if role.sts_endpoint_url is not None:
+        yield _line("sts", role.sts_endpoint_url)
+
+
+def _duration(role: RoleConfig) -> str:
+    if role.duration_seconds is not None:
+        return f"{role.duration_seconds} s"
+    return "3600 s, or 43200 s where the web identity token cannot be minted again"
+
+
+def _listener(listener: ListenConfig) -> str:
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    optional = ", optional" if listener.optional else ""
+    return f"{host}:{listener.port} (imds {listener.imds}{optional})"
+
+
+def _line(label: str, value: str) -> str:
+    return f"  {label:10}{value}"

@@ -1,0 +1,108 @@
+"""From a configuration to the roles in service."""
+
+from __future__ import annotations
+
+import random
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imdsd.config import build_source
+from imdsd.credentials.attempt import Workshop
+from imdsd.credentials.model import RoleTerms
+from imdsd.credentials.roles import RoleDefinition, Roles
+from imdsd.credentials.schedule import LEAST_INTERVAL_SECONDS
+from imdsd.sts import StsExchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from imdsd.clock import Clock
+    from imdsd.config import Config, RoleConfig, TokenConfig
+    from imdsd.credentials.model import D, Publisher
+    from imdsd.host.runtime_directory import RuntimeDirectory
+    from imdsd.telemetry.metrics import Metrics
+
+_LONGEST_SESSION_SECONDS = 43200
+_USUAL_SESSION_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a verb hands over to have a daemon run.
+
+    `read_config` reads the configuration anew for a reload; `demo_sts_url` is set for a demo
+    only; `least_interval_seconds` is lowered by a demo only, so that a refresh can be watched.
+    """
+
+    config: Config
+    directory: RuntimeDirectory
+    environ: Mapping[str, str]
+    clock: Clock
+    read_config: Callable[[], Config]
+    demo_sts_url: str | None = None
+    least_interval_seconds: float = LEAST_INTERVAL_SECONDS
+
+
+def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[D]:
+    """Return the roles of a starting daemon; no first mint is closer than 5 s to the last start."""
+    workshop = Workshop(
+        publisher=publisher,
+        clock=boot.clock,
+        metrics=metrics,
+        draw=random.random,
+        host=socket.gethostname(),
+        least_interval_seconds=boot.least_interval_seconds,
+    )
+    now = boot.clock.now()
+    first = boot.directory.seconds_until_first_mint(now)
+    boot.directory.stamp_first_mint(now)
+    return Roles(
+        define_roles(boot.config, environ=boot.environ),
+        workshop,
+        default=boot.config.default_role,
+        first_after_seconds=first,
+        spread_seconds=boot.config.startup_spread_seconds,
+    )
+
+
+def define_roles(config: Config, *, environ: Mapping[str, str]) -> tuple[RoleDefinition, ...]:
+    """Return what the configuration says of each role, with its token source and exchange."""
+    return tuple(
+        _definition(role, environ=environ, ca_bundle=config.ca_bundle) for role in config.roles
+    )
+
+
+def _definition(
+    role: RoleConfig, *, environ: Mapping[str, str], ca_bundle: Path | None
+) -> RoleDefinition:
+    source = build_source(role.token, environ=environ, ca_bundle=ca_bundle)
+    exchange = StsExchange(role.region, endpoint_url=role.sts_endpoint_url, ca_bundle=ca_bundle)
+    terms = RoleTerms(
+        role_arn=role.arn,
+        chain=role.chain,
+        session_name=role.session_name,
+        duration_seconds=_duration(role, renewable=source.renewable),
+        policy=role.policy,
+        policy_arns=role.policy_arns,
+        region=role.region,
+        sts_endpoint_url=role.sts_endpoint_url,
+        source=_identity(role.token),
+        audience=role.token.audience,
+        allowed_account_ids=role.allowed_account_ids,
+    )
+    return RoleDefinition(role.name, role.aliases, terms, source, exchange)
+
+
+def _duration(role: RoleConfig, *, renewable: bool) -> int:
+    if role.duration_seconds is not None:
+        return role.duration_seconds
+    # AWS allows an hour for roles assumed one from another.
+    return _USUAL_SESSION_SECONDS if renewable or role.chain else _LONGEST_SESSION_SECONDS
+
+
+def _identity(token: TokenConfig) -> str:
+    """Return what makes two token sources the same, without a secret."""
+    kind = (token.source, *token.command, token.file, token.url, token.pointer, token.variable)
+    return " ".join(str(part) for part in kind if part)

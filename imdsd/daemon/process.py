@@ -1,0 +1,45 @@
+"""How the process of a daemon runs its loop, and how it ends though a thread may hang."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+_THREADS = "imdsd-worker"
+_PATIENCE_SECONDS = 0.2
+
+
+class _ImpatientExecutor(ThreadPoolExecutor):
+    """Threads that nobody waits for: one in the C library's resolver cannot be interrupted."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # the signature of the library
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Run `main` to its end in a loop of its own and return what it gives."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_ImpatientExecutor(thread_name_prefix=_THREADS))
+        return runner.run(main())
+
+
+def leave_behind_stuck_threads(code: int) -> None:
+    """End the process with `code` at once if a thread hangs; return if none does.
+
+    The interpreter would wait for it, past the five seconds a stopping daemon has.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith(_THREADS):
+            thread.join(_PATIENCE_SECONDS)
+            if thread.is_alive():
+                sys.stderr.flush()
+                os._exit(code)

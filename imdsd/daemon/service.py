@@ -1,0 +1,196 @@
+"""One daemon, from its first bind to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import structlog
+
+from imdsd import __version__
+from imdsd.clock import format_instant
+from imdsd.config import unreloadable_changes
+from imdsd.daemon.boot import Boot, build_roles, define_roles
+from imdsd.daemon.listeners import Bound, bind_all
+from imdsd.endpoints.container import ContainerEndpoint
+from imdsd.endpoints.documents import DocumentRenderer
+from imdsd.endpoints.door import Door
+from imdsd.endpoints.guards import Listener, host_names
+from imdsd.endpoints.imds import ImdsEndpoint
+from imdsd.endpoints.imds_tokens import ImdsTokens
+from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
+from imdsd.errors import ImdsdError
+from imdsd.host.accounts import uids_of
+from imdsd.host.daemon_record import DaemonRecord
+from imdsd.host.peer import PeerLookup
+from imdsd.host.systemd import notify
+from imdsd.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imdsd.config import Config
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 2.0
+"""How long requests in flight may take once the daemon stops."""
+
+
+class Daemon:
+    """Serve a configuration's roles until told to stop."""
+
+    def __init__(self, boot: Boot) -> None:
+        config = boot.config
+        self._boot = boot
+        self._config = config
+        self._clock = boot.clock
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._bearer = boot.directory.bearer()
+        self._allowed_uids = uids_of(config.allow_users, config.allow_groups) | {0, os.geteuid()}
+        self._peers = PeerLookup()
+        self._metrics = Metrics(__version__)
+        self._roles = build_roles(boot, DocumentRenderer(platform.machine()), self._metrics)
+
+    async def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until told to stop; `ready` is called once the listeners are open.
+
+        Raises `ListenError` when a listener cannot be opened.
+        """
+        self._warn()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._peers.close)
+            bound = await bind_all(self._config.listen, clock=self._clock)
+            door = self._door(bound)
+            stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
+            for each in bound:
+                await self._open(door, each, stack)
+            self._handle_signals()
+            self._announce(bound)
+            ready()
+            await self._live()
+
+    def stop(self) -> None:
+        """Have `run` return once requests in flight are answered."""
+        self._stop.set()
+
+    async def _live(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            owned = [
+                tasks.create_task(self._roles.run(), name="keep roles fresh"),
+                tasks.create_task(self._reload_when_told(), name="reload when told"),
+                tasks.create_task(self._say_when_ready(), name="say when ready"),
+            ]
+            await self._stop.wait()
+            log.info("daemon_stopping")
+            notify(self._boot.environ, "STOPPING=1")
+            for task in owned:
+                task.cancel()
+
+    def _door(self, bound: Sequence[Bound]) -> Door:
+        container = ContainerEndpoint(self._roles, self._bearer)
+        imds = ImdsEndpoint(
+            self._roles,
+            ImdsTokens(self._bearer),
+            clock=self._clock,
+            metrics=self._metrics,
+            allow_imdsv1=self._config.allow_imdsv1,
+        )
+        self._ops = OpsEndpoint(
+            self._roles,
+            self._metrics,
+            facts=self._facts(bound),
+            authorized=container.authorized,
+        )
+        self._ops.warnings = self._config.warnings
+        loop = asyncio.get_running_loop()
+        return Door(
+            credentials=container, imds=imds, ops=self._ops, metrics=self._metrics, loop=loop
+        )
+
+    def _facts(self, bound: Sequence[Bound]) -> DaemonFacts:
+        return DaemonFacts(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=self._clock.now(),
+            demo=self._boot.demo_sts_url is not None,
+            listeners=tuple(each.name for each in bound),
+        )
+
+    async def _open(self, door: Door, bound: Bound, stack: AsyncExitStack) -> None:
+        listener = Listener(
+            host_names([bound.address]),
+            imds=bound.imds,
+            peers=self._peers,
+            allowed_uids=self._allowed_uids,
+        )
+        server = await asyncio.get_running_loop().create_server(
+            lambda: door.protocol(listener), sock=bound.opened
+        )
+        stack.callback(server.close)
+
+    def _announce(self, bound: Sequence[Bound]) -> None:
+        record = DaemonRecord(
+            pid=os.getpid(),
+            uid=os.geteuid(),
+            listeners=tuple(each.name for each in bound),
+            version=__version__,
+            demo=self._boot.demo_sts_url is not None,
+            region=self._roles.default.attempt.terms.region,
+            sts_endpoint_url=self._boot.demo_sts_url,
+            started_at=format_instant(self._clock.now()),
+        )
+        self._boot.directory.announce(record)
+        log.info(
+            "daemon_serving",
+            version=__version__,
+            listeners=list(record.listeners),
+            roles=[definition.name for definition, _ in self._roles],
+            runtime_directory=str(self._boot.directory.path),
+        )
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _warn(self) -> None:
+        for warning in self._config.warnings:
+            log.warning("configuration_warning", detail=warning)
+        if not self._peers.supported:
+            log.warning(
+                "kernel_guards_missing",
+                detail="this system does not tell who calls, so the metadata service is refused "
+                'on every listener without imds = "open"',
+            )
+
+    async def _say_when_ready(self) -> None:
+        grace = self._config.startup_grace_seconds
+        await self._clock.nap(grace, self._roles.default.published)
+        notify(self._boot.environ, "READY=1")
+
+    async def _reload_when_told(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                await self._take(self._boot.read_config())
+            except ImdsdError as error:
+                self._metrics.reloaded(taken=False)
+                log.error("reload_refused", reason=str(error), remains="everything as it was")
+
+    async def _take(self, config: Config) -> None:
+        if refused := unreloadable_changes(self._config, config):
+            raise ImdsdError(f"{', '.join(refused)} cannot change while running: restart instead")
+        definitions = define_roles(config, environ=self._boot.environ)
+        await self._roles.replace(definitions, config.default_role)
+        self._config = config
+        self._ops.warnings = config.warnings
+        self._metrics.reloaded(taken=True)
+        log.info("configuration_reloaded", roles=[role.name for role in config.roles])

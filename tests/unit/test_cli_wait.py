@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
+from tests.fakes.daemon import LAST_ERROR, FakeDaemon, role_entry, running_daemon
+from tests.fakes.verb import run_verb
+from tests.fakes.waiting_clock import FakeWaitingClock
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    with running_daemon(tmp_path / "run") as daemon:
+        yield daemon
+
+
+def wait(daemon, tmp_path, *words, clock=None):
+    return run_verb("wait", *words, environ=daemon.environ, home=tmp_path, clock=clock)
+
+
+def test_a_role_that_is_served_needs_no_waiting(daemon, tmp_path, capsys):
+    clock = FakeWaitingClock()
+    assert wait(daemon, tmp_path, clock=clock) == 0
+    assert clock.passed_seconds == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_it_returns_when_the_role_can_be_served(daemon, tmp_path):
+    daemon.says(role_entry(), role_entry("ops", state="expired", served=False))
+    clock = FakeWaitingClock()
+    clock.after(30, lambda: daemon.says(role_entry(), role_entry("ops")))
+    assert wait(daemon, tmp_path, "--role", "ops", clock=clock) == 0
+    assert 30 <= clock.passed_seconds < 31
+
+
+def test_a_degraded_role_can_still_be_served(daemon, tmp_path):
+    daemon.says(role_entry(state="degraded", last_error=LAST_ERROR))
+    assert wait(daemon, tmp_path) == 0
+
+
+def test_the_time_over_it_tells_state_and_last_error(daemon, tmp_path):
+    daemon.says(role_entry(state="denied", served=False, last_error=LAST_ERROR))
+    clock = FakeWaitingClock()
+    with pytest.raises(NoCredentialsError) as caught:
+        wait(daemon, tmp_path, "--timeout", "7.5", clock=clock)
+    assert clock.passed_seconds == pytest.approx(7.5)
+    assert str(caught.value) == (
+        "after 7.5 s role 'dev' is denied and has no credentials to serve:"
+        " mint: the token command exited with 1; run `ona login`"
+    )
+
+
+def test_a_daemon_that_starts_meanwhile_counts_against_the_same_time(tmp_path):
+    daemon = FakeDaemon(tmp_path / "run").says(role_entry(state="starting", served=False))
+    clock = FakeWaitingClock()
+    clock.after(15, lambda: daemon.listen().announce())
+    try:
+        with pytest.raises(NoCredentialsError):
+            wait(daemon, tmp_path, "--timeout", "20", clock=clock)
+    finally:
+        daemon.close()
+    assert clock.passed_seconds == pytest.approx(20)
+
+
+def test_without_a_daemon_there_is_nothing_to_wait_for(tmp_path):
+    environ = {"IMDSD_RUNTIME_DIR": str(tmp_path / "absent")}
+    with pytest.raises(NoDaemonError):
+        run_verb("wait", environ=environ, home=tmp_path)
+
+
+def test_an_unknown_role_is_not_waited_for(daemon, tmp_path):
+    with pytest.raises(UsageError, match="no role 'ops', expected one of dev"):
+        wait(daemon, tmp_path, "--role", "ops")
