@@ -64,7 +64,7 @@ class HttpSource:
         self._timeout_seconds = timeout_seconds
         self._environ = environ
         self._lookup = lookup or Lookup()
-        self.description = description or f"http {_show(url)}"
+        self.description = description or _show(url)
 
     def __repr__(self) -> str:
         return f"HttpSource({self.description!r})"
@@ -96,7 +96,8 @@ class HttpSource:
             return _Answer(response.status, response.content_type, await _read(response.content))
 
     def _session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(ssl=self._tls(), resolver=_Resolver(self._lookup))
+        tls = self._tls() if urlsplit(self._url).scheme == "https" else True
+        connector = aiohttp.TCPConnector(ssl=tls, resolver=_Resolver(self._lookup))
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -17,7 +17,9 @@ from imdsd.tokens.command import CommandSource, child_environ, split_command
 from tests.fakes.web_identity import make_token
 
 TOKEN = make_token()
-ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+# What measures coverage follows the warden, too.
+MEASURING = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin", **MEASURING}
 
 
 def shell(script, **options):
@@ -36,6 +38,10 @@ async def refusal(source):
 def is_alive(pid):
     """Whether a process runs; a zombie counts, so that one that is not reaped is noticed."""
     return Path(f"/proc/{pid}").exists()
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def children():
@@ -170,9 +176,18 @@ async def test_a_file_that_cannot_be_started_says_why(tmp_path, content, mode, r
 async def test_a_command_whose_guard_dies_is_a_failure_and_dies_with_it(fifo):
     minting = asyncio.create_task(shell(f"echo $$ >{fifo}; exec sleep 60").mint())
     pid = int(await asyncio.to_thread(fifo.read_text))
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(parent, signal.SIGKILL)
+    os.kill(parent_of(pid), signal.SIGKILL)
     with pytest.raises(MintError, match="was lost: its guard was killed"):
+        await minting
+    assert await asyncio.to_thread(wait_for_end, pid, seconds=2)
+
+
+async def test_a_guard_that_does_not_answer_is_killed_and_its_command_with_it(fifo):
+    source = shell(f"echo $$ >{fifo}; exec sleep 60", timeout_seconds=1, kill_after_seconds=0.1)
+    minting = asyncio.create_task(source.mint())
+    pid = int(await asyncio.to_thread(fifo.read_text))
+    os.kill(parent_of(pid), signal.SIGSTOP)
+    with pytest.raises(MintError, match="gave no token within 1 s and was killed;"):
         await minting
     assert await asyncio.to_thread(wait_for_end, pid, seconds=2)
 
