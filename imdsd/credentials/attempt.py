@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Workshop(Generic[D]):
-    """What the roles of one daemon share."""
+    """What the roles of one daemon share; `attempt_begins` is told before each mint."""
 
     publisher: Publisher[D]
     clock: Clock
@@ -46,6 +46,7 @@ class Workshop(Generic[D]):
     draw: Callable[[], float]
     host: str
     least_interval_seconds: float = schedule.LEAST_INTERVAL_SECONDS
+    attempt_begins: Callable[[], None] = lambda: None
 
 
 class Attempt(Generic[D]):
@@ -71,6 +72,7 @@ class Attempt(Generic[D]):
 
         `role` is the name for logs and metrics.
         """
+        self._workshop.attempt_begins()
         session, claims, moment = await self._session(role)
         self._check_role(session.assumed_role_arn, role)
         life = self._life(session, moment.at)

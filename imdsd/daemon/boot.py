@@ -46,7 +46,10 @@ class Boot:
 
 
 def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[D]:
-    """Return the roles of a starting daemon; no first mint is closer than 5 s to the last start."""
+    """Return the roles of a starting daemon.
+
+    The first mints keep their distance from the last one of a daemon that was killed.
+    """
     workshop = Workshop(
         publisher=publisher,
         clock=boot.clock,
@@ -54,10 +57,9 @@ def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[
         draw=random.random,
         host=socket.gethostname(),
         least_interval_seconds=boot.least_interval_seconds,
+        attempt_begins=lambda: boot.directory.stamp_mint(boot.clock.now()),
     )
-    now = boot.clock.now()
-    first = boot.directory.seconds_until_first_mint(now)
-    boot.directory.stamp_first_mint(now)
+    first = boot.directory.seconds_until_mint(boot.clock.now())
     return Roles(
         define_roles(boot.config, environ=boot.environ),
         workshop,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 # At most 13 first mints in a minute, however often the daemon is killed (refresh.md, section 5).
-FIRST_MINT_GAP_SECONDS = 5.0
-_STAMP_NAME = "first-mint"
+MINT_GAP_SECONDS = 5.0
+_STAMP_NAME = "last-mint"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _BEARER = re.compile(r"[A-Za-z0-9_-]{32,256}", re.ASCII)
 _ROOT = Path("/")
@@ -160,17 +160,17 @@ class RuntimeDirectory:
         except OSError as error:
             raise RuntimeDirectoryError(f"{path}: {error.strerror}") from error
 
-    def seconds_until_first_mint(self, now: datetime) -> float:
-        """Return how long the first mint of this start must wait, 0 to 5 seconds."""
+    def seconds_until_mint(self, now: datetime) -> float:
+        """Return how long the first mint of a start must wait, 0 to 5 seconds."""
         try:
             text = read_private(self.path / _STAMP_NAME, trusts=self._owns).decode()
             passed = (now - datetime.fromisoformat(text)).total_seconds()
         except (OSError, ValueError, TypeError, RuntimeDirectoryError):
             return 0.0
-        return min(FIRST_MINT_GAP_SECONDS, max(0.0, FIRST_MINT_GAP_SECONDS - passed))
+        return min(MINT_GAP_SECONDS, max(0.0, MINT_GAP_SECONDS - passed))
 
-    def stamp_first_mint(self, now: datetime) -> None:
-        """Remember that a first mint begins; a full disk only loses the memory."""
+    def stamp_mint(self, now: datetime) -> None:
+        """Remember that a mint begins; a full disk only loses the memory."""
         with suppress(OSError):
             write_private(self.path / _STAMP_NAME, now.isoformat().encode())
 
@@ -193,6 +193,10 @@ class RuntimeDirectory:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:
+            # Stopped in order: whoever starts the next daemon is no restart loop.
+            with suppress(OSError):
+                (self.path / _STAMP_NAME).unlink(missing_ok=True)
         self.close()
 
     def _owns(self, owner: int) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imdsd.errors import AlreadyRunningError, RuntimeDirectoryError
 from imdsd.host.runtime_directory import (
-    FIRST_MINT_GAP_SECONDS,
+    MINT_GAP_SECONDS,
     RuntimeDirectory,
     candidates,
     find_daemons,
@@ -227,26 +227,55 @@ def test_a_bearer_group_may_read_all_that_clients_need(place):
 
 def test_the_first_mint_of_a_fresh_directory_need_not_wait(place):
     with acquire(place) as runtime:
-        assert runtime.seconds_until_first_mint(NOW) == 0
+        assert runtime.seconds_until_mint(NOW) == 0
 
 
-def test_first_mints_of_restarts_are_five_seconds_apart(place):
+def killed(place, work):
+    """Do something with the directory, and leave it as a killed daemon does."""
+    runtime = acquire(place)
+    try:
+        return work(runtime)
+    finally:
+        runtime.close()
+
+
+def test_first_mints_after_a_kill_are_five_seconds_apart(place):
+    killed(place, lambda runtime: runtime.stamp_mint(NOW))
     with acquire(place) as runtime:
-        runtime.stamp_first_mint(NOW)
+        assert runtime.seconds_until_mint(NOW + timedelta(seconds=2)) == 3
+        assert runtime.seconds_until_mint(NOW + timedelta(seconds=5)) == 0
+
+
+def test_a_daemon_that_was_stopped_in_order_makes_the_next_one_wait_for_nothing(place):
     with acquire(place) as runtime:
-        assert runtime.seconds_until_first_mint(NOW + timedelta(seconds=2)) == 3
-        assert runtime.seconds_until_first_mint(NOW + timedelta(seconds=5)) == 0
+        runtime.stamp_mint(NOW)
+    with acquire(place) as runtime:
+        assert runtime.seconds_until_mint(NOW) == 0
+
+
+def test_a_daemon_that_crashes_makes_the_next_one_wait(place):
+    def crash():
+        with acquire(place) as runtime:
+            runtime.stamp_mint(NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        crash()
+    with acquire(place) as runtime:
+        assert runtime.seconds_until_mint(NOW) == 5
 
 
 def test_twenty_kills_a_minute_make_at_most_thirteen_first_mints(place):
+    def lives_three_seconds(runtime):
+        wait = runtime.seconds_until_mint(now)
+        if wait < 3:
+            runtime.stamp_mint(now + timedelta(seconds=wait))
+        return wait < 3
+
     mints = 0
     for start in range(0, 60, 3):
-        with acquire(place) as runtime:
-            now = NOW + timedelta(seconds=start)
-            wait = runtime.seconds_until_first_mint(now)
-            if wait < 3:
-                runtime.stamp_first_mint(now + timedelta(seconds=wait))
-                mints += 1
+        now = NOW + timedelta(seconds=start)
+        mints += killed(place, lives_three_seconds)
     assert 1 < mints <= 13
 
 
@@ -254,17 +283,17 @@ def test_twenty_kills_a_minute_make_at_most_thirteen_first_mints(place):
 def test_no_clock_makes_the_first_mint_wait_longer_than_the_gap(tmp_path_factory, passed):
     directory = tmp_path_factory.mktemp("run")
     with acquire({"IMDSD_RUNTIME_DIR": str(directory)}) as runtime:
-        runtime.stamp_first_mint(NOW)
-        wait = runtime.seconds_until_first_mint(NOW + timedelta(seconds=passed))
-    assert 0 <= wait <= FIRST_MINT_GAP_SECONDS
+        runtime.stamp_mint(NOW)
+        wait = runtime.seconds_until_mint(NOW + timedelta(seconds=passed))
+    assert 0 <= wait <= MINT_GAP_SECONDS
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"2030-01-01T00:00:00", b"\xff"])
 def test_a_stamp_that_is_not_sound_does_not_delay(place, content):
     with acquire(place) as runtime:
-        (runtime.path / "first-mint").write_bytes(content)
-        (runtime.path / "first-mint").chmod(0o600)
-        assert runtime.seconds_until_first_mint(NOW) == 0
+        (runtime.path / "last-mint").write_bytes(content)
+        (runtime.path / "last-mint").chmod(0o600)
+        assert runtime.seconds_until_mint(NOW) == 0
 
 
 def test_leaving_keeps_the_bearer_and_takes_the_record_away(place):
