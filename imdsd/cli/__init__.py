@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, runtime_checkable
 
 from imdsd import __version__
 from imdsd.errors import (
@@ -95,6 +96,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code; an error is told on stderr, by what it is."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _reopen_closed_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -103,8 +105,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
+        _forget(sys.stdout)
         return _PIPE_CLOSED
+    finally:
+        # A full disk under the log would make the interpreter end with 120.
+        _forget_if_unwritable(sys.stderr)
     return code
 
 
@@ -176,13 +181,36 @@ def exit_code_of(error: ImdsdError) -> int:
 
 
 def _tell(error: ImdsdError) -> int:
-    for line in str(error).splitlines():
-        sys.stderr.write(f"imdsd: {line}\n")
+    with contextlib.suppress(OSError):
+        for line in str(error).splitlines():
+            sys.stderr.write(f"imdsd: {line}\n")
     return exit_code_of(error)
 
 
-def _forget_stdout() -> None:
-    """Point stdout nowhere, as the interpreter writes what is left of it when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _reopen_closed_streams() -> None:
+    """Open nowhere for what the caller closed: the next file would take its number and its text."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            _point_nowhere(number)
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _forget_if_unwritable(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        _forget(stream)
+
+
+def _forget(stream: TextIO) -> None:
+    """Point a stream nowhere, as the interpreter writes what is left of it when it ends."""
+    _point_nowhere(stream.fileno())
+
+
+def _point_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    os.set_inheritable(number, True)

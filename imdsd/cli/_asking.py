@@ -110,13 +110,14 @@ def await_role(
 
 
 def aim(name: str | None, caller: Caller) -> SdkTarget:
-    """Return where SDKs shall go for a role, once it has left `starting`; waits up to 10 s.
+    """Return where SDKs shall go for a role, once its first attempt has ended; waits up to 10 s.
 
-    A role that cannot be served yet is a warning: SDKs try again by themselves.
+    A role that cannot be served yet is a warning: SDKs try again by themselves, and a shell that
+    opens must not wait for a person to log in.
     """
     deadline = caller.deadline(START_SECONDS)
     daemon = caller.find_daemon(wait_seconds=START_SECONDS)
-    role = await_role(daemon, name, until=lambda role: role.state != "starting", deadline=deadline)
+    role = await_role(daemon, name, until=_has_tried, deadline=deadline)
     if not role.served:
         warn(describe_unserved(role))
     return SdkTarget(
@@ -128,6 +129,10 @@ def aim(name: str | None, caller: Caller) -> SdkTarget:
         region=role.region or daemon.record.region,
         sts_endpoint_url=daemon.record.sts_endpoint_url,
     )
+
+
+def _has_tried(role: RoleStatus) -> bool:
+    return role.state != "starting" or role.last_error is not None
 
 
 def describe_unserved(role: RoleStatus) -> str:

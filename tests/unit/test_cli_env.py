@@ -110,8 +110,9 @@ def test_after_ten_seconds_it_prints_anyway_with_a_warning(env, daemon, capsys):
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in said.out
 
 
-def test_a_role_that_is_denied_is_not_waited_for(env, daemon, capsys):
-    daemon.says(role_entry(state="denied", served=False, last_error=LAST_ERROR))
+@pytest.mark.parametrize("state", ["denied", "starting"])
+def test_a_role_whose_first_attempt_failed_keeps_no_shell_waiting(env, daemon, capsys, state):
+    daemon.says(role_entry(state=state, served=False, last_error=LAST_ERROR))
     clock = FakeWaitingClock()
     assert env(clock=clock) == 0
     assert clock.passed_seconds == 0
