@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdsd.tokens.route import Lookup, is_loopback, proxy_for
+from tests.fakes.clock import settle
 
 URL = "https://tokens.example:8443/path"
 
@@ -62,6 +63,7 @@ async def test_a_caller_who_goes_away_cancels_nothing_for_the_others(stuck):
         async with asyncio.timeout(0.01):
             await lookup("slow.example", 80)
     waiting = asyncio.create_task(lookup("slow.example", 80))
+    await settle()
     stuck.go_on.set()
     assert await waiting == [(socket.AF_INET, "127.0.0.1")]
     assert stuck.asked == ["slow.example"]
