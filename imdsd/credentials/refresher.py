@@ -128,7 +128,14 @@ class Refresher(Generic[D]):
 
     async def refresh(self) -> RefreshError | None:
         """Join or start an attempt and return its failure; leaving early cancels nothing."""
-        return await asyncio.shield(self.start())
+        attempt = self.start()
+        await asyncio.wait((attempt,))
+        if attempt.cancelled():
+            return RefreshError(
+                "the attempt was given up: the daemon stops, or the role was removed",
+                code="GivenUp",
+            )
+        return attempt.result()
 
     async def aclose(self) -> None:
         """End the attempt under way; its result is dropped."""

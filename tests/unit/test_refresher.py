@@ -292,11 +292,12 @@ async def test_a_bug_in_a_source_costs_one_attempt_and_nothing_else(bench):
     assert refresher.current() is not None
 
 
-async def test_closing_drops_the_attempt_under_way(bench):
+async def test_closing_drops_the_attempt_under_way_and_tells_who_waits_for_it(bench):
     bench.exchange.takes_seconds = 5
     refresher = bench.refresher()
-    refresher.start()
+    caller = asyncio.create_task(refresher.refresh())
     await settle()
     await refresher.aclose()
+    assert (await caller).code == "GivenUp"
     await bench.clock.advance(10)
     assert refresher.current() is None
