@@ -22,7 +22,7 @@ from imdsd.credentials.model import (
     belongs_to,
 )
 from imdsd.credentials.session_name import render_session_name
-from imdsd.errors import ClaimsError, DurationRefusedError, PublishError, Retry
+from imdsd.errors import ClaimsError, DurationRefusedError, ExchangeError, PublishError, Retry
 from imdsd.tokens.claims import Claims, check_claims, read_claims
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from imdsd.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+_ABOUT_CLAIMS = ("AccessDenied", "IDPRejectedClaim", "InvalidIdentityToken")
+"""Refusals that nobody can make sense of without the claims they are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,20 @@ class Attempt(Generic[D]):
         name = render_session_name(
             self.terms.session_name, claims=claims.values, host=self._workshop.host
         )
-        return await self.exchange.exchange(
-            token,
-            role_arn=self.terms.role_arn,
-            chain=self.terms.chain,
-            session_name=name,
-            duration_seconds=self._duration_seconds,
-            policy=self.terms.policy,
-            policy_arns=self.terms.policy_arns,
-        )
+        try:
+            return await self.exchange.exchange(
+                token,
+                role_arn=self.terms.role_arn,
+                chain=self.terms.chain,
+                session_name=name,
+                duration_seconds=self._duration_seconds,
+                policy=self.terms.policy,
+                policy_arns=self.terms.policy_arns,
+            )
+        except ExchangeError as error:
+            if error.code in _ABOUT_CLAIMS:
+                raise _beside_claims(error, claims) from None
+            raise
 
     def _shorten(self, error: DurationRefusedError, role: str) -> None:
         asked = self._duration_seconds
@@ -178,3 +186,14 @@ class Attempt(Generic[D]):
             environment=claims.environment,
             region=self.terms.region,
         )
+
+
+def _beside_claims(error: ExchangeError, claims: Claims) -> ExchangeError:
+    shown = f"iss {claims.issuer}, sub {claims.subject}, aud {', '.join(claims.audience)}"
+    return ExchangeError(
+        f"{error.reason} (the token's {shown})",
+        remedy=error.remedy,
+        retry=error.retry,
+        retry_after_seconds=error.retry_after_seconds,
+        code=error.code,
+    )

@@ -100,6 +100,16 @@ async def test_a_refusal_that_may_pass_is_denied_after_five_tries_within_a_minut
     assert 48 <= refresher.seconds_until_due() <= 72
 
 
+async def test_a_refusal_of_claims_shows_the_claims_beside_the_message(bench):
+    bench.exchange.always = ACCESS_DENIED
+    error = await bench.refresher().refresh()
+    assert error.reason == (
+        "AccessDenied: no (the token's iss https://issuer.example, sub org:1/prj:2/env:3, "
+        "aud sts.amazonaws.com)"
+    )
+    assert error.retry is Retry.LIMITED
+
+
 async def test_a_refusal_for_good_is_denied_at_once(bench):
     bench.exchange.always = MALFORMED
     refresher = bench.refresher()
