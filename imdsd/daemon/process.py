@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -41,5 +42,6 @@ def leave_behind_stuck_threads(code: int) -> None:
         if thread.name.startswith(_THREADS):
             thread.join(_PATIENCE_SECONDS)
             if thread.is_alive():
-                sys.stderr.flush()
+                with contextlib.suppress(OSError):
+                    sys.stderr.flush()
                 os._exit(code)

@@ -1,0 +1,60 @@
+"""The demo daemon in two places: where variables lead to, and where an EC2 instance has its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.daemon import DaemonInRoom, running_daemon
+from tests.support import Room, lack, need, room
+
+NODE_CLIENTS = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[Room]:
+    """The namespace that daemons and clients share; 9254, the usual port, is free in it."""
+    with room() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def demo(house: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]:
+    """The demo, which clients find by variables; nothing is at 169.254.169.254."""
+    directory = tmp_path_factory.mktemp("demo")
+    with running_daemon(house, directory, "demo", "--listen", "127.0.0.1:9444") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]:
+    """The demo at the address of the metadata service, in a namespace of its own."""
+    directory = tmp_path_factory.mktemp("instance")
+    words = ("demo", "--listen", "169.254.169.254:80")
+    with room("169.254.169.254/32") as made, running_daemon(made, directory, *words) as running:
+        yield running
+
+
+@pytest.fixture
+def daemon_at(request: pytest.FixtureRequest):
+    """A function from an endpoint's name to the daemon that has it."""
+    return lambda endpoint: request.getfixturevalue("instance" if endpoint == "ec2" else "demo")
+
+
+@pytest.fixture(scope="session")
+def node_clients() -> Path:
+    """The folder of the JavaScript clients, once what its package.json names is installed."""
+    need("node")
+    wanted = NODE_CLIENTS / "package.json"
+    installed = NODE_CLIENTS / "node_modules/.package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+        words = (need("npm"), "install", "--no-package-lock", "--no-audit", "--no-fund")
+        done = subprocess.run(
+            words, cwd=NODE_CLIENTS, capture_output=True, text=True, check=False, timeout=300
+        )
+        if done.returncode:
+            lack(f"what npm should install: {done.stderr.strip()}")
+    return NODE_CLIENTS
