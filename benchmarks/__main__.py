@@ -1,0 +1,54 @@
+"""`python -m benchmarks [NAME…]`: measure, print tables, and write them down where asked."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks import credential_process, idle, memory, report, sdk_cost, startup
+from benchmarks.stage import Stage, install_plainly
+
+NAMES = ("startup", "memory", "idle", "sdk-cost", "credential-process")
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    print(report.machine(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="imdsd-benchmarks-") as directory:
+        stage = Stage(Path(directory), install_plainly(Path(directory)))
+        tables = []
+        for name in arguments.names or NAMES:
+            for table in _measure(name, stage, arguments):
+                print(f"\n{table.as_text()}", flush=True)
+                tables.append(table)
+    if arguments.write:
+        report.write(tables)
+
+
+def _measure(name: str, stage: Stage, arguments: argparse.Namespace) -> list[report.Table]:
+    repetitions = arguments.repetitions
+    match name:
+        case "startup":
+            return startup.measure(stage, repetitions=repetitions)
+        case "memory":
+            return memory.measure(stage, repetitions=min(3, repetitions))
+        case "idle":
+            return idle.measure(stage, seconds=arguments.idle_seconds)
+        case "sdk-cost":
+            return sdk_cost.measure(stage, repetitions=repetitions)
+        case _:
+            return credential_process.measure(stage, repetitions=repetitions)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; or all")
+    parser.add_argument("--repetitions", type=int, default=7, help="of each (default: 7)")
+    parser.add_argument("--idle-seconds", type=float, default=120.0, help="(default: 120)")
+    parser.add_argument("--write", action="store_true", help=f"into {report.DOCUMENT.name}")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
