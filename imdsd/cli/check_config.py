@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from imdsd.config import add_flags, build_source, load
-from imdsd.host.accounts import uids_of
+from imdsd.host.accounts import gid_of, uids_of
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a summary of a sound configuration; raise with every problem of another."""
     config = load(flags=vars(arguments), environ=os.environ)
     uids_of(config.allow_users, config.allow_groups)
+    gid_of(config.bearer_group)
     for warning in config.warnings:
         sys.stderr.write(f"imdsd: warning: {warning}\n")
     sys.stdout.writelines(f"{line}\n" for line in summary(config, environ=os.environ))

@@ -20,6 +20,7 @@ UNRELOADABLE = (
     "allow_users",
     "allow_groups",
     "allow_imdsv1",
+    "bearer_group",
     "log_format",
     "log_level",
 )
@@ -85,6 +86,7 @@ class Config:
     allow_users: tuple[str, ...]
     allow_groups: tuple[str, ...]
     allow_imdsv1: bool
+    bearer_group: str | None
     ca_bundle: Path | None
     startup_grace_seconds: float
     startup_spread_seconds: float

@@ -17,8 +17,8 @@ Settings = Mapping[str, "Setting"]
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
-        "listen", "allow_users", "allow_groups", "allow_imdsv1", "region", "ca_bundle",
-        "startup_grace_seconds", "startup_spread_seconds", "log_level", "log_format",
+        "listen", "allow_users", "allow_groups", "allow_imdsv1", "bearer_group", "region",
+        "ca_bundle", "startup_grace_seconds", "startup_spread_seconds", "log_level", "log_format",
         "token", "role",
     ),
     "listen": ("address", "imds", "optional"),

@@ -24,7 +24,7 @@ from imdsd.endpoints.imds import ImdsEndpoint
 from imdsd.endpoints.imds_tokens import ImdsTokens
 from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.errors import ImdsdError
-from imdsd.host.accounts import uids_of
+from imdsd.host.accounts import gid_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
 from imdsd.host.peer import PeerLookup
 from imdsd.host.systemd import notify
@@ -51,14 +51,16 @@ class Daemon:
         self._clock = boot.clock
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
-        self._bearer = boot.directory.bearer()
+        self._bearer = boot.directory.bearer(group=gid_of(config.bearer_group))
         self._allowed_uids = uids_of(config.allow_users, config.allow_groups) | {0, os.geteuid()}
         self._peers = PeerLookup()
         self._metrics = Metrics(__version__)
         self._roles = build_roles(boot, DocumentRenderer(platform.machine()), self._metrics)
 
-    async def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until told to stop; `ready` is called once the listeners are open.
+    async def run(
+        self, *, ready: Callable[[tuple[str, ...]], None] = lambda _listeners: None
+    ) -> None:
+        """Serve until told to stop; `ready` is told the listeners once they are open.
 
         Raises `ListenError` when a listener cannot be opened.
         """
@@ -72,7 +74,7 @@ class Daemon:
                 await self._open(door, each, stack)
             self._handle_signals()
             self._announce(bound)
-            ready()
+            ready(tuple(each.name for each in bound))
             await self._live()
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import pwd
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def uids_of(users: Iterable[str], groups: Iterable[str]) -> frozenset[int]:
         for name in names:
             try:
                 found |= look_up(name)
-            except KeyError:
+            except (KeyError, OverflowError):
                 problems.append(
                     Problem("configuration", key, repr(name), "a name that exists, or a number")
                 )
@@ -36,13 +37,33 @@ def uids_of(users: Iterable[str], groups: Iterable[str]) -> frozenset[int]:
     return frozenset(found)
 
 
+def gid_of(group: str | None) -> int | None:
+    """Return a group's id, None for no group; raise `ConfigurationError` when there is none."""
+    if group is None:
+        return None
+    try:
+        return _group(group).gr_gid
+    except (KeyError, OverflowError):
+        problem = Problem(
+            "configuration", "bearer_group", repr(group), "a name that exists, or a number"
+        )
+        raise ConfigurationError((problem,)) from None
+
+
 def _user(name: str) -> set[int]:
     # A container may run as a number that no name stands for.
     return {int(name)} if name.isdecimal() else {pwd.getpwnam(name).pw_uid}
 
 
 def _members(group: str) -> set[int]:
-    entry = grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)
-    by_list = {pwd.getpwnam(name).pw_uid for name in entry.gr_mem}
-    by_primary = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == entry.gr_gid}
-    return by_list | by_primary
+    entry = _group(group)
+    found = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == entry.gr_gid}
+    for name in entry.gr_mem:
+        # A group may still list a user who is gone.
+        with contextlib.suppress(KeyError):
+            found.add(pwd.getpwnam(name).pw_uid)
+    return found
+
+
+def _group(name: str) -> grp.struct_group:
+    return grp.getgrgid(int(name)) if name.isdecimal() else grp.getgrnam(name)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.toml"
 REFERENCE = ROOT / "docs" / "configuration.md"
 ARN = "arn:aws:iam::123456789012:role/dev"
-NO_DEFAULT = {"region", "ca_bundle", "arn", "policy", "sts_endpoint_url"}
+NO_DEFAULT = {"bearer_group", "region", "ca_bundle", "arn", "policy", "sts_endpoint_url"}
 NO_DEFAULT_OF_TOKEN = {"command", "file", "url", "headers", "variable"}
 ENVIRON = {"TOKEN_SERVICE_SECRET": "canary"}
 
