@@ -102,7 +102,7 @@ class _Demo:
             daemon = Daemon(self._boot(config, sandbox))
             if command:
                 return await self._run_beside(daemon, command)
-            await daemon.run(ready=lambda: self._explain(config, sandbox))
+            await daemon.run(ready=lambda listeners: self._explain(listeners[0], config, sandbox))
         return 0
 
     def _boot(self, config: Config, sandbox: Sandbox) -> Boot:
@@ -122,7 +122,9 @@ class _Demo:
 
     async def _run_beside(self, daemon: Daemon, command: Sequence[str]) -> int:
         listening = asyncio.Event()
-        serving = asyncio.create_task(daemon.run(ready=listening.set), name="daemon")
+        serving = asyncio.create_task(
+            daemon.run(ready=lambda _listeners: listening.set()), name="daemon"
+        )
         starting = asyncio.create_task(listening.wait(), name="await the daemon")
         await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
         starting.cancel()
@@ -146,12 +148,11 @@ class _Demo:
             sys.executable, "-m", "imdsd", "exec", "--", *command, env=environ
         )
 
-    def _explain(self, config: Config, sandbox: Sandbox) -> None:
+    def _explain(self, listener: str, config: Config, sandbox: Sandbox) -> None:
         chosen = self.environ.get("IMDSD_RUNTIME_DIR")
         role = next(role for role in config.roles if role.name == config.default_role)
-        listener = config.listen[0]
         guide = _GUIDE.format(
-            listener=f"{listener.host}:{listener.port}",
+            listener=listener,
             role_arn=role.chain[-1] if role.chain else role.arn,
             issuer=sandbox.issuer_url,
             sts=sandbox.sts_url,

@@ -71,18 +71,20 @@ def unknown_role() -> Answer:
 
 def unavailable(refresher: Refresher[Documents]) -> Answer:
     """Return 503 with what keeps the credentials away."""
-    if refresher.failure is None:
-        # The code that the ECS agent uses for this state.
-        return error_answer(
-            503, "CredentialsUninitialized", "the first credentials are on their way", RETRY_SOON
-        )
-    error = refresher.failure.error
-    return error_answer(503, error.code, why_unavailable(refresher), RETRY_SOON)
+    return error_answer(503, _code(refresher), why_unavailable(refresher), RETRY_SOON)
 
 
 def why_unavailable(refresher: Refresher[Documents]) -> str:
     """Return one line for a person: the reason, what to do, and the stage."""
     if refresher.failure is None:
-        return "the first credentials are on their way"
+        which = "first" if refresher.snapshot is None else "next"
+        return f"the {which} credentials are on their way"
     error = refresher.failure.error
     return f"{error} (stage: {error.stage})"
+
+
+def _code(refresher: Refresher[Documents]) -> str:
+    if refresher.failure is not None:
+        return refresher.failure.error.code
+    # The code that the ECS agent uses for this state.
+    return "CredentialsUninitialized" if refresher.snapshot is None else "CredentialsExpired"

@@ -79,6 +79,18 @@ async def test_a_cold_request_is_held_until_the_attempt_ends():
         assert (await served.credentials()).status == 200
 
 
+async def test_after_a_resume_what_has_expired_is_called_so(served):
+    served.bench.exchange.takes_seconds = 60
+    served.bench.clock.suspend(8 * 3600)
+    asking = asyncio.create_task(served.credentials())
+    while not served.roles.default.attempting:
+        await asyncio.sleep(0.01)  # noqa: TID251  # a real socket takes real time
+    await served.bench.clock.advance(0.8)
+    reply = await asking
+    assert reply.status == 503
+    assert reply.json["Code"] == "CredentialsExpired"
+
+
 async def test_a_failure_with_nothing_held_says_stage_and_reason_in_one_line():
     bench = Bench()
     bench.source.next.append(MintError("gitpod exited with 1: not logged in", remedy="log in"))
