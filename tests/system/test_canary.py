@@ -1,0 +1,271 @@
+"""Secrets that are known to the test, through every input: found where they belong, nowhere else.
+
+Found means any run of characters that is long enough to be no accident, not only the whole.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from imdsd.sandbox import faults
+from tests.system.machine import eventually
+from tests.system.settings import ARN, AUDIENCE, role, settings
+
+BEARER = "canaryBearer-4f1c7a9e2b6d8035-canaryBearer"
+HEADER = "canaryHeader-9b27d1e8f03c5a64-canaryHeader"
+VARIABLE_HEADER = "canaryFromVariable-c81e5d7fa3b0-canaryFromVariable"
+PRINTED = "canaryPrinted-71e0b4c9d2f58a36-canaryPrinted"
+PIECE = 16
+"""A leak of twice this length holds at least one piece whole, wherever it begins."""
+
+OTHER_SESSION = "arn:aws:sts::123456789012:assumed-role/other/imdsd"
+PAGES = ("/status", "/metrics", "/readyz", "/healthz", "/v1/credentials/none", "/nothing")
+
+
+class Canaries:
+    """The secrets of one test, cut into pieces."""
+
+    def __init__(self):
+        self._pieces = {}
+
+    def add(self, name, secret):
+        for start in range(0, len(secret) - PIECE + 1, PIECE):
+            self._pieces[secret[start : start + PIECE]] = name
+
+    def add_token(self, name, token):
+        # The header of a token is the same for all and says nothing.
+        self.add(name, token.partition(".")[2])
+
+    def found_in(self, text):
+        return sorted({name for piece, name in self._pieces.items() if piece in text})
+
+
+@pytest.fixture
+def canaries():
+    canaries = Canaries()
+    for name, secret in (
+        ("bearer", BEARER),
+        ("header", HEADER),
+        ("header from a variable", VARIABLE_HEADER),
+        ("what a command printed", PRINTED),
+    ):
+        canaries.add(name, secret)
+    return canaries
+
+
+class Tokens:
+    """A different web identity token for each kind of source; `spoil` changes what they give."""
+
+    def __init__(self, place, sandbox, canaries):
+        self.place = place
+        self._sandbox = sandbox
+        self._canaries = canaries
+        self.variable = self.mint("variable")
+        self.become()
+
+    def mint(self, name, audience=AUDIENCE, **claims):
+        token = self._sandbox.issuer.issue(audience, overrides={"canary": name, **claims}).reveal()
+        self._canaries.add_token(f"token by {name}", token)
+        return token
+
+    def become(self, audience=AUDIENCE, **claims):
+        """Let command and file give sound tokens, but for what is asked."""
+        for name in ("command", "file"):
+            self.write(name, self.mint(name, audience, **claims))
+
+    def write(self, name, text):
+        path = self.place / name
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def roles(self):
+        sandbox, place = self._sandbox, self.place
+        headers = {"Authorization": f"Bearer {HEADER}", "X-Other": "${CANARY_HEADER}"}
+        url = f"{sandbox.token_url}?audience={{audience}}"
+        # Both streams carry it, so that the last words of a failure do, too.
+        shell = f"cat {place}/command; cat {place}/command >&2; test -e {place}/works"
+        sources = {
+            "command": {"command": ["sh", "-c", shell]},
+            "file": {"file": str(place / "file")},
+            "http": {"url": url, "headers": headers},
+            "variable": {"variable": "CANARY_TOKEN"},
+        }
+        return [
+            role(sandbox, name=name, token=token, default=name == "command")
+            for name, token in sources.items()
+        ]
+
+
+@pytest.fixture
+def tokens(daemons, sandbox, canaries):
+    (daemons.place() / "works").touch()
+    return Tokens(daemons.place(), sandbox, canaries)
+
+
+def start(daemons, sandbox, tokens, log_format):
+    run = daemons.place() / "run"
+    run.mkdir(mode=0o700)
+    bearer = run / "bearer"
+    bearer.write_text(BEARER)
+    bearer.chmod(0o600)
+    text = settings(sandbox, *tokens.roles(), log_level="debug", log_format=log_format)
+    return daemons.serve(text, CANARY_HEADER=VARIABLE_HEADER, CANARY_TOKEN=tokens.variable)
+
+
+async def every_role_served(daemon):
+    roles = (await daemon.status())["roles"]
+    return all(role["served"] for role in roles)
+
+
+async def pages(daemon):
+    """What clients without the bearer, with a wrong one, and with the right one are told."""
+    for path in PAGES:
+        yield path, await daemon.ask("GET", path)
+    yield "no bearer", await daemon.ask("GET", "/v1/credentials")
+    yield "half a bearer", await daemon.ask("GET", "/v1/credentials", Authorization=BEARER[:-1])
+    yield "as IMDS token", await daemon.ask("GET", "/latest/", X_aws_ec2_metadata_token=BEARER)
+    yield "bad header", await daemon.ask("GET", "/status", Origin=BEARER)
+    yield "huge header", await daemon.ask("GET", "/status", X_Huge=BEARER * 300)
+    yield "not HTTP", await daemon.ask(f"{BEARER} ", "/status")
+    yield "refused refresh", await daemon.ask("POST", f"/refresh/{BEARER}", Authorization="wrong")
+
+
+async def verbs(daemons):
+    """What the verbs that ask the daemon say, all at once."""
+    asked = (["status"], ["status", "--json"], ["refresh"], ["wait", "--timeout=1"])
+    done = await asyncio.gather(*(daemons.cli(*words) for words in asked))
+    for words, each in zip(asked, done, strict=True):
+        yield f"imdsd {' '.join(words)}", each.stdout + each.stderr
+
+
+def files(daemon):
+    """Everything that the daemon keeps, but for its bearer, and its own words in /proc."""
+    for path in daemon.directory.rglob("*"):
+        if path.is_file() and path.name != "bearer":
+            yield str(path), path.read_text(errors="replace")
+    for path in (daemon.directory.parent / "stdout", daemon.directory.parent / "stderr"):
+        yield str(path), path.read_text(errors="replace")
+    cmdline = Path(f"/proc/{daemon.pid}/cmdline")
+    yield str(cmdline), cmdline.read_text()
+
+
+async def leaks(daemons, daemon, canaries):
+    """Return every place that tells a secret, with the names of what it tells."""
+    told = {name: str(reply) for name, reply in [each async for each in pages(daemon)]}
+    told |= {name: text async for name, text in verbs(daemons)}
+    told |= dict(files(daemon))
+    return {place: found for place, text in told.items() if (found := canaries.found_in(text))}
+
+
+async def learn_credentials(daemon, canaries):
+    """Add what STS gave out to what must not be told; return the bodies that tell it rightly."""
+    bodies = []
+    for name in ("command", "file", "http", "variable"):
+        reply = await daemon.credentials(f"/v1/credentials/{name}")
+        if reply.status == 200:
+            canaries.add(f"secret key of {name}", reply.json["SecretAccessKey"])
+            canaries.add(f"session token of {name}", reply.json["Token"])
+            bodies.append(reply.body.decode())
+    return bodies
+
+
+def spoil_mint(tokens, sandbox):
+    tokens.write("command", PRINTED)
+    tokens.write("file", f"{PRINTED} {PRINTED}")
+    (tokens.place / "works").unlink()
+
+
+def spoil_check(tokens, sandbox):
+    tokens.become(audience="somebody-else")
+
+
+def spoil_exchange(tokens, sandbox):
+    sandbox.sts.faults.always(faults.error("InvalidIdentityToken"))
+
+
+def spoil_answer(tokens, sandbox):
+    sandbox.sts.faults.always(faults.malformed_xml())
+
+
+def spoil_publish(tokens, sandbox):
+    sandbox.sts.faults.always(faults.other_role(OTHER_SESSION))
+
+
+def spoil_claims(tokens, sandbox):
+    # Half of a surrogate pair, which JSON can carry and nothing can write down.
+    tokens.become(environment_id="\ud800")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_no_output_tells_a_secret_whatever_fails(
+    daemons, sandbox, tokens, canaries, log_format
+):
+    daemon = await start(daemons, sandbox, tokens, log_format).ready()
+    await daemon.until(lambda: every_role_served(daemon), what="all roles are served")
+    await learn_credentials(daemon, canaries)
+    assert await leaks(daemons, daemon, canaries) == {}
+    for spoil in (
+        spoil_mint, spoil_check, spoil_exchange, spoil_answer, spoil_publish, spoil_claims,
+    ):  # fmt: skip  # one a line says no more
+        spoil(tokens, sandbox)
+        await daemon.refresh()
+        await learn_credentials(daemon, canaries)
+        assert await leaks(daemons, daemon, canaries) == {}, spoil.__name__
+        sandbox.sts.faults.clear()
+        (daemons.place() / "works").touch()
+        tokens.become()
+    for stage in ("mint", "check", "exchange", "publish"):
+        assert stage in daemon.log  # or it did not fail where it was to fail
+
+
+@pytest.mark.parametrize("verb", ["check-config", "serve"])
+async def test_what_is_said_of_the_configuration_tells_no_secret(
+    daemons, sandbox, tokens, canaries, verb
+):
+    await start(daemons, sandbox, tokens, "json").listening()
+    variables = {"CANARY_HEADER": VARIABLE_HEADER, "CANARY_TOKEN": tokens.variable}
+    config = daemons.place() / "imdsd.toml"
+    sound = await daemons.cli(verb, "--config", str(config), **variables)
+    config.write_text(config.read_text().replace("headers", "haeders"))
+    broken = await daemons.cli(verb, "--config", str(config), **variables)
+    assert broken.returncode == 78
+    for done in (sound, broken):
+        assert canaries.found_in(done.stdout + done.stderr) == []
+
+
+async def test_an_sts_that_repeats_the_token_is_not_repeated(daemons, sandbox, tokens, canaries):
+    repeated = (daemons.place() / "file").read_text()
+    sandbox.sts.faults.always(faults.error("AccessDenied", f"no access with {repeated} at all"))
+    text = settings(sandbox, role(sandbox, token={"file": str(daemons.place() / "file")}))
+    daemon = await daemons.serve(text, "--log-level", "debug").listening()
+    await daemon.until(lambda: daemon.events("refresh_failed"), what="the exchange fails")
+    assert (await daemon.role())["last_error"]["reason"].startswith(
+        "AccessDenied: no access with … at all"
+    )
+    assert await leaks(daemons, daemon, canaries) == {}
+
+
+async def test_the_search_finds_what_is_there(daemons, sandbox, tokens, canaries):
+    daemon = await start(daemons, sandbox, tokens, "json").ready()
+    await eventually(lambda: every_role_served(daemon), what="all roles are served")
+    bodies = await learn_credentials(daemon, canaries)
+    assert len(bodies) == 4
+    for body in bodies:
+        assert any(name.startswith("secret key") for name in canaries.found_in(body))
+        assert any(name.startswith("session token") for name in canaries.found_in(body))
+    assert canaries.found_in((daemon.directory / "bearer").read_text()) == ["bearer"]
+    for name in ("command", "file"):
+        text = (daemons.place() / name).read_text()
+        assert f"token by {name}" in canaries.found_in(text)
+        assert canaries.found_in(f"…{text[-60:-20]}…") == [f"token by {name}"]
+    assert canaries.found_in(json.dumps({"role": ARN})) == []
+
+
+async def test_a_canary_in_a_log_line_is_found(daemons, sandbox, tokens, canaries):
+    daemon = await start(daemons, sandbox, tokens, "json").ready()
+    with (daemon.directory.parent / "stderr").open("a") as log:
+        log.write(f"a careless line with {BEARER}\n")
+    found = await leaks(daemons, daemon, canaries)
+    assert list(found.values()) == [["bearer"]]

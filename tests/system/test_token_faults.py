@@ -1,0 +1,181 @@
+"""A token source that fails, through the whole daemon."""
+
+from typing import NamedTuple
+
+import pytest
+
+from imdsd.sandbox.app import SandboxRole
+from tests.system.machine import alive, eventually
+from tests.system.settings import ARN, AUDIENCE, role, settings
+
+HANGING = """setsid sleep 1000 & echo $! > "$0.orphan"; sleep 1000"""
+
+
+class Case(NamedTuple):
+    """A script, the stage and the code under which its failure is told, words of the reason."""
+
+    script: str
+    stage: str
+    code: str
+    reason: str
+
+
+def mint(script, reason):
+    return Case(script, "mint", "MintFailed", reason)
+
+
+def check(script, reason):
+    return Case(script, "check", "TokenRefused", reason)
+
+
+FAULTS = {
+    "hangs": mint(HANGING, "gave no token within 0.6 s and was killed"),
+    "fails": mint("echo 'no login here' >&2; exit 7", "status 7: no login here"),
+    "is-killed": mint("kill -9 $$", "killed by SIGKILL"),
+    "prints-nothing": mint("true", "gave nothing, expected"),
+    "prints-garbage": mint("echo please log in", "'please log in', expected"),
+    "prints-colours": mint(r"printf '\033[31mred\033[0m'", "escape sequences"),
+    "prints-two-lines": mint("echo one; echo two", "2 lines"),
+    "prints-for-ever": mint("yes eyJhbGciOi", "more than 16384 bytes"),
+    "asks-for-input": mint("read answer || exit 9", "ended with status 9"),
+    "wrong-audience": check('cat "$0.audience"', "aud is 'somebody'"),
+    "expired": check('cat "$0.expired"', "exp is "),
+    "nearly-expired": check('cat "$0.brief"', "s ahead), expected"),
+}
+
+failing = pytest.mark.parametrize("case", FAULTS.values(), ids=FAULTS.keys())
+
+
+class Command:
+    """A token command whose behaviour a test can change while the daemon runs."""
+
+    def __init__(self, place, issuer):
+        self.path = place / "mint"
+        self._note("good", issuer.issue(AUDIENCE))
+        self._note("audience", issuer.issue("somebody"))
+        self._note("expired", issuer.issue(AUDIENCE, lifetime_seconds=-10))
+        self._note("brief", issuer.issue(AUDIENCE, lifetime_seconds=30))
+        self.mend()
+
+    def _note(self, name, token):
+        self.path.with_name(f"mint.{name}").write_text(token.reveal())
+
+    def becomes(self, script):
+        """Replace it by rename, since the old one may be running."""
+        draft = self.path.with_name("draft")
+        draft.write_text(f"#!/bin/sh\n{script}\n")
+        draft.chmod(0o755)
+        draft.rename(self.path)
+
+    def mend(self):
+        self.becomes('cat "$0.good"')
+
+
+@pytest.fixture
+def command(daemons, sandbox):
+    return Command(daemons.place(), sandbox.issuer)
+
+
+def by_command(sandbox, command, *, timeout_seconds=20.0):
+    token = {"command": [str(command.path)], "timeout_seconds": timeout_seconds}
+    return settings(sandbox, role(sandbox, token=token))
+
+
+@failing
+async def test_a_failing_command_takes_nothing_away(daemons, sandbox, command, case):
+    # Only the one that hangs is to meet its deadline.
+    timeout_seconds = 0.6 if case.script == HANGING else 20.0
+    text = by_command(sandbox, command, timeout_seconds=timeout_seconds)
+    daemon = await daemons.serve(text).ready()
+    held = await daemon.access_key_id()
+    exchanges = sandbox.sts.calls("AssumeRoleWithWebIdentity")
+    command.becomes(case.script)
+    failed = await daemon.refresh()
+    assert (failed.status, failed.json["Code"]) == (503, case.code)
+    told = await daemon.role()
+    assert (told["state"], told["last_error"]["stage"]) == ("degraded", case.stage)
+    assert case.reason in told["last_error"]["reason"]
+    assert await daemon.access_key_id() == held
+    assert sandbox.sts.calls("AssumeRoleWithWebIdentity") == exchanges
+
+    command.mend()
+    assert (await daemon.refresh()).status == 200
+    assert await daemon.access_key_id() not in (held, None)
+    assert (await daemon.role())["state"] == "ok"
+
+
+async def test_what_a_hanging_command_left_behind_is_killed(daemons, sandbox, command):
+    command.becomes(HANGING)
+    daemon = await daemons.serve(by_command(sandbox, command, timeout_seconds=1)).listening()
+    orphan = command.path.with_name("mint.orphan")
+    await eventually(lambda: orphan.exists() and orphan.read_text().strip(), what="it forked")
+    pid = int(orphan.read_text())
+
+    async def gave_up():
+        return (await daemon.role())["last_error"]
+
+    await daemon.until(gave_up, what="the command's time is over")
+    assert not alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.unlink(), "is not found"),
+        (lambda path: path.chmod(0o644), "is not executable"),
+        (lambda path: path.write_text("#!/no/such/interpreter\n"), "interpreter that is not found"),
+    ],
+    ids=["absent", "not-executable", "no-interpreter"],
+)
+async def test_a_command_that_cannot_be_started_is_told_to_clients(
+    daemons, sandbox, command, spoil, reason
+):
+    spoil(command.path)
+    daemon = await daemons.serve(by_command(sandbox, command)).listening()
+
+    async def answer():
+        reply = await daemon.credentials()
+        return reply if reply.json["Code"] == "MintFailed" else None
+
+    reply = await daemon.until(answer, what="the first attempt fails")
+    assert reply.status == 503
+    assert reason in reply.json["Message"]
+    assert "(stage: mint)" in reply.json["Message"]
+
+    command.mend()
+    await daemon.until(daemon.access_key_id, what="it recovers by itself")
+
+
+async def test_a_command_is_asked_once_more_for_a_token_that_is_too_old(daemons, sandbox, command):
+    once = 'test -e "$0.asked" && exec cat "$0.good"; touch "$0.asked"; cat "$0.expired"'
+    command.becomes(once)
+    daemon = await daemons.serve(by_command(sandbox, command)).ready()
+    assert (await daemon.role())["failures"] == 0
+
+
+async def test_a_token_file_is_read_anew_for_each_refresh(daemons, sandbox):
+    path = daemons.place() / "token"
+    path.write_text(sandbox.issuer.issue(AUDIENCE).reveal())
+    text = settings(sandbox, role(sandbox, token={"file": str(path)}))
+    daemon = await daemons.serve(text).ready()
+    held = await daemon.access_key_id()
+    path.write_text("half a tok")
+    assert (await daemon.refresh()).status == 503
+    path.chmod(0o666)
+    assert "has mode 0666" in (await daemon.refresh()).json["Message"]
+    path.unlink()
+    assert (await daemon.refresh()).json["Code"] == "MintFailed"
+    assert await daemon.access_key_id() == held
+    path.write_text(sandbox.issuer.issue(AUDIENCE).reveal())
+    path.chmod(0o600)
+    assert (await daemon.refresh()).status == 200
+
+
+async def test_a_token_from_a_variable_serves_one_long_session(daemons, sandbox):
+    sandbox.add_role(SandboxRole(ARN, max_session_seconds=43200))
+    token = sandbox.issuer.issue(AUDIENCE).reveal()
+    text = settings(sandbox, role(sandbox, token={"variable": "HANDED_OVER"}))
+    daemon = await daemons.serve(text, HANDED_OVER=token).ready()
+    told = await daemon.role()
+    assert not told["renewable"]
+    assert told["seconds_left"] > 43000
