@@ -44,7 +44,9 @@ class RefreshError(ImdsdError):
         retry: Retry = Retry.ALWAYS,
         retry_after_seconds: float | None = None,
         code: str | None = None,
+        stage: Stage | None = None,
     ) -> None:
+        self.stage = stage or type(self).stage
         self.reason = " ".join(reason.split())
         self.remedy = remedy
         self.retry = retry

@@ -22,7 +22,14 @@ from imdsd.credentials.model import (
     belongs_to,
 )
 from imdsd.credentials.session_name import render_session_name
-from imdsd.errors import ClaimsError, DurationRefusedError, ExchangeError, PublishError, Retry
+from imdsd.errors import (
+    ClaimsError,
+    DurationRefusedError,
+    ExchangeError,
+    PublishError,
+    Retry,
+    Stage,
+)
 from imdsd.tokens.claims import Claims, check_claims, read_claims
 
 if TYPE_CHECKING:
@@ -69,14 +76,16 @@ class Attempt(Generic[D]):
         self._workshop = workshop
         self._clock = workshop.clock
         self._duration_seconds = terms.duration_seconds
+        self.stage = Stage.MINT
 
     async def run(self, role: str) -> Snapshot[D]:
         """Return new credentials with their documents; raise `RefreshError`.
 
-        `role` is the name for logs and metrics.
+        `role` is the name for logs and metrics; `stage` says how far the last run came.
         """
         self._workshop.attempt_begins()
         session, claims, moment = await self._session(role)
+        self.stage = Stage.PUBLISH
         self._check_role(session.assumed_role_arn, role)
         life = self._life(session, moment.at)
         credentials = self._credentials(session, claims, moment.at)
@@ -94,6 +103,7 @@ class Attempt(Generic[D]):
                 self._shorten(error, role)
 
     async def _mint_checked(self, role: str) -> tuple[Secret, Claims]:
+        self.stage = Stage.MINT
         token = await self.source.mint()
         try:
             return token, self._checked(token, role)
@@ -103,6 +113,7 @@ class Attempt(Generic[D]):
             return token, self._checked(token, role)
 
     def _checked(self, token: Secret, role: str) -> Claims:
+        self.stage = Stage.CHECK
         claims = read_claims(token)
         warnings = check_claims(
             claims,
@@ -115,6 +126,7 @@ class Attempt(Generic[D]):
         return claims
 
     async def _exchange(self, token: Secret, claims: Claims) -> IssuedSession:
+        self.stage = Stage.EXCHANGE
         name = render_session_name(
             self.terms.session_name, claims=claims.values, host=self._workshop.host
         )

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 HURRY_SECONDS = 2.0
 """Requests that find nothing cut a pause short at most this often."""
 
+_CRASH = "InternalError"
+
 
 class Refresher(Generic[D]):
     """Keep one role's credentials fresh; one attempt at a time, shared by all who ask."""
@@ -167,9 +169,8 @@ class Refresher(Generic[D]):
             self._succeeded(await self.attempt.run(self.name))
         except RefreshError as error:
             self._failed(error, before)
-        except Exception as error:  # a bug must cost one attempt, never the daemon
-            log.exception("refresh_crashed", role=self.name)
-            self._failed(RefreshError(f"internal error: {type(error).__name__}"), before)
+        except Exception as error:  # noqa: BLE001  # a bug must cost one attempt, never the daemon
+            self._crashed(error, before)
         finally:
             self._settled.set()
             self.changed()
@@ -203,6 +204,13 @@ class Refresher(Generic[D]):
         issued = snapshot.dead_at - snapshot.session_seconds
         return Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
 
+    def _crashed(self, error: Exception, before: RoleState) -> None:
+        known = self.failure.error.code if self.failure else None
+        if known != _CRASH:
+            log.error("refresh_crashed", role=self.name, exc_info=error)
+        reason = f"internal error: {type(error).__name__}"
+        self._failed(RefreshError(reason, code=_CRASH, stage=self.attempt.stage), before)
+
     def _failed(self, error: RefreshError, before: RoleState) -> None:
         known = self.failure.error if self.failure else None
         self.failure = Failure(error, self._clock.now())
@@ -222,11 +230,12 @@ class Refresher(Generic[D]):
 
     def _pause(self, error: RefreshError) -> float:
         draw = self._workshop.draw()
-        if error.retry_after_seconds is not None:
-            return schedule.asked_pause(error.retry_after_seconds)
         if self._denied:
             self._denied_tries += 1
             return schedule.denied_pause(self._denied_tries, draw=draw)
+        # A wait of 0 s, asked for again and again, would make a hot loop.
+        if error.retry_after_seconds:
+            return schedule.asked_pause(error.retry_after_seconds)
         return schedule.retry_pause(self._tries, self.remaining_seconds, draw=draw)
 
     def _report(self, error: RefreshError, *, news: bool) -> None:

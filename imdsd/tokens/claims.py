@@ -5,6 +5,7 @@ The signature is not checked here: STS does that. What is read serves to refuse 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -114,6 +115,8 @@ def _decode(token: Secret) -> dict[str, object]:
     # iat before anything else; every claim is checked here, against the instant that is handed in.
     try:
         values: dict[str, object] = jwt.decode(token.reveal(), options={"verify_signature": False})
+        # JSON can hold half a surrogate pair, which nothing can write down afterwards.
+        json.dumps(values, ensure_ascii=False).encode()
     except (jwt.PyJWTError, ValueError, RecursionError):
         # Without the cause: its text may quote the token.
         raise ClaimsError(

@@ -145,3 +145,8 @@ def test_any_body_is_read_or_refused(body):
     token = f"{part({'alg': 'RS256'})}.{part(body)}.{SIGNATURE}"
     with pytest.raises(ClaimsError):
         read_claims(Secret(token))
+
+
+def test_half_a_surrogate_pair_is_refused_before_anything_tries_to_write_it():
+    with pytest.raises(ClaimsError, match="not readable"):
+        read_claims(Secret(make_token(environment_id="\ud800")))
