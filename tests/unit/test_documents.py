@@ -1,0 +1,487 @@
+"""The documents for users: what they say of the code is held against the code."""
+
+import ast
+import functools
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from imdsd.cli import EXIT_CODES, VERBS, parser_for
+from imdsd.config import load
+from imdsd.config.model import UNRELOADABLE
+from imdsd.config.options import AWS_VARIABLES, OPTIONS
+from imdsd.credentials import schedule
+from imdsd.credentials.model import RoleState
+from imdsd.endpoints import container, guards, imds, ops
+from imdsd.endpoints.documents import leaves_before_credentials
+from imdsd.errors import ExchangeError, MintError
+from imdsd.host.daemon_record import BEARER_NAME, LOCK_NAME, RECORD_NAME
+from imdsd.host.sdk_environment import SdkTarget, sdk_variables
+from imdsd.host.shells import STYLES
+from imdsd.secret import Secret
+from imdsd.telemetry.metrics import Metrics
+from imdsd.trust import judge, parse_trust_policy, web_identity_request
+from tests.fakes.refresh import Bench
+from tests.fakes.served import serving
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+ARN = "arn:aws:iam::123456789012:role/dev"
+
+# Hosts and top directories that a document may name: none is a developer's own.
+HOSTS = {
+    "127.0.0.1", "172.17.0.1", "169.254.169.254", "app.gitpod.io", "example.com",
+    "keepachangelog.com", "semver.org", "docs.aws.amazon.com",
+}  # fmt: skip
+DIRECTORIES = {"dev", "etc", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
+URL_PATHS = {"latest", "v1", "refresh", "healthz", "readyz", "status", "metrics", "value", "token"}
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A fenced block: the document, the line it begins in, its language and its text."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+def snippets(*languages: str) -> list[Snippet]:
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text()
+        for block in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text):
+            line = text.count("\n", 0, block.start()) + 1
+            found.append(Snippet(path.name, line, block[1], block[2]))
+    return [each for each in found if each.language in languages]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of every table row, headings and rules left out."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if not set("".join(row)) <= set("- ")]
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next of its level or above."""
+    level = heading.partition(" ")[0]
+    _, found, rest = text.partition(f"\n{heading}\n")
+    assert found, f"no heading {heading!r}"
+    return re.split(rf"(?m)^#{{1,{len(level)}}} ", rest)[0]
+
+
+def codes_in(text: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", prose_of(text)))
+
+
+def prose_of(text: str) -> str:
+    return re.sub(r"(?ms)^```.*?^```$", "", text)
+
+
+# Links, names and snippets of all documents
+
+
+def slug(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.strip().replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    return {slug(heading) for heading in re.findall(r"(?m)^#+ (.*)$", prose_of(path.read_text()))}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(document.read_text())):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), target
+
+
+def test_every_document_is_in_the_index():
+    index = text_of("README.md")
+    missing = [path.name for path in DOCS.glob("*.md") if f"({path.name}" not in index]
+    assert [name for name in missing if name != "README.md"] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_names_no_machine_but_examples(document):
+    text = document.read_text()
+    hosts = {host.partition(":")[0] for host in re.findall(r"https?://([\w.:-]+)", text)}
+    assert hosts <= HOSTS
+    first = set(re.findall(r"(?<![\w.:/~}$)>*\]…-])/([a-z]\w*)", text))
+    assert first <= DIRECTORIES | URL_PATHS
+
+
+@pytest.mark.parametrize("snippet", snippets("json"), ids=str)
+def test_json_snippets_parse(snippet):
+    assert isinstance(json.loads(snippet.text), dict)
+
+
+@pytest.mark.parametrize("snippet", snippets("yaml"), ids=str)
+def test_yaml_snippets_parse(snippet):
+    assert isinstance(yaml.safe_load(snippet.text), dict)
+
+
+@pytest.mark.parametrize("snippet", snippets("sh"), ids=str)
+def test_shell_snippets_parse(snippet):
+    checked = subprocess.run(
+        ["sh", "-n"], input=snippet.text, text=True, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("snippet", snippets("toml"), ids=str)
+def test_toml_snippets_are_sound_configurations(snippet, tmp_path):
+    bundle = tmp_path / "bundle.pem"
+    bundle.touch()
+    path = tmp_path / "config.toml"
+    path.write_text(re.sub(r'(?m)^(ca_bundle = )".*"$', rf'\1"{bundle}"', snippet.text))
+    flags = {"config": str(path)}
+    if "role" not in tomllib.loads(snippet.text):
+        flags["role_arn"] = ARN
+    environ = {"AWS_REGION": "eu-central-1"}
+    assert load(flags=flags, environ=environ).warnings == ()
+
+
+def test_the_readme_has_snippets_to_check():
+    assert {each.language for each in snippets("sh", "yaml") if each.document == "README.md"} == {
+        "sh",
+        "yaml",
+    }
+
+
+@pytest.mark.parametrize("snippet", [s for s in snippets("json") if '"Statement"' in s.text], ids=str)  # fmt: skip
+def test_a_trust_policy_lets_in_its_own_project_alone(snippet):
+    policy = parse_trust_policy(snippet.text)
+    subject = "organization_id:ORGANIZATION:project_id:PROJECT"
+
+    def allows(**changed: object) -> bool:
+        claims = {"aud": ["sts.amazonaws.com"], "sub": subject, **changed}
+        asked = web_identity_request("https://app.gitpod.io", claims, account="123456789012")
+        return judge(policy, asked).allowed
+
+    assert allows()
+    assert not allows(sub=subject + "2")
+    assert not allows(sub=subject.replace("ORGANIZATION", "OTHER"))
+    assert not allows(aud="somebody.else")
+
+
+def commands() -> list[str]:
+    """Return every use of a verb that a person or a shell might copy."""
+    codes = [each.text for each in snippets("", "sh", "yaml", "json", "ini")]
+    codes += [code for path in DOCUMENTS for code in codes_in(path.read_text())]
+    verbs = "|".join(sorted(VERBS, key=len, reverse=True))
+    use = re.compile(rf"\bimdsd (?:{verbs})(?![\w-])[^\n]*")
+    return sorted({words_before_the_shell(found) for code in codes for found in use.findall(code)})
+
+
+def words_before_the_shell(text: str) -> str:
+    """Cut a line where its command ends: at an operator, a gap, or a quote that began before it."""
+    text = re.sub(r"\s\d>", " >", re.split(r"\s{2,}|\s#|\)\"", text)[0])
+    while True:
+        try:
+            words = shlex.shlex(text, posix=True, punctuation_chars=True)
+            words.whitespace_split = True
+            return shlex.join(itertools.takewhile(lambda word: word[0] not in "();<>|&", words))
+        except ValueError:
+            text = text.rpartition('"')[0] or text.rpartition("'")[0]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_in_documents_are_understood(command):
+    _, verb, *words = shlex.split(command)
+    parser_for(verb).parse_args(words)
+
+
+# docs/cli.md
+
+
+def shown_help(verb: str) -> str:
+    block = re.search(rf"(?ms)^## `imdsd {verb}`\n\n```text\n(.*?)^```$", text_of("cli.md"))
+    assert block, f"no help of {verb}"
+    return block[1]
+
+
+def real_help(*words: str) -> str:
+    environ = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "imdsd", *words, "--help"]
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_is_as_shown(verb):
+    # Word by word: where argparse breaks lines is the affair of a Python version.
+    assert shown_help(verb).split() == real_help(verb).split()
+
+
+def test_the_help_of_all_is_as_shown():
+    block = re.search(r"(?ms)^```text\n(usage: imdsd VERB.*?)^```$", text_of("cli.md"))
+    assert block
+    assert block[1] == real_help()
+
+
+def test_every_verb_has_its_section_in_the_order_of_the_help():
+    assert re.findall(r"(?m)^## `imdsd ([\w-]+)`$", text_of("cli.md")) == list(VERBS)
+
+
+def test_exit_codes_are_those_of_the_code():
+    listed = rows(section(text_of("cli.md"), "## Exit codes"))[1:]
+    codes = {int(code) for row in listed for code in row[0].split(", ")}
+    assert codes == {0, *(code for _, code in EXIT_CODES), 126, 127, 130, 141}
+
+
+def test_the_variables_of_env_are_those_of_the_code():
+    def variables(*, on_imds: bool) -> set[str]:
+        target = SdkTarget(
+            "http://127.0.0.1:9254", Secret("b"), Path("/b"), None, on_imds=on_imds,
+            region="us-east-1", sts_endpoint_url="http://127.0.0.1:1",
+        )  # fmt: skip
+        return set(sdk_variables(target, environ={"HTTPS_PROXY": "http://proxy"}))
+
+    table = section(text_of("cli.md"), "## `imdsd env`")
+    listed = {name for row in rows(table)[1:] for name in codes_in(row[0])}
+    assert listed == variables(on_imds=True) | variables(on_imds=False)
+
+
+def test_every_format_of_env_is_explained():
+    explained = codes_in(section(text_of("cli.md"), "## `imdsd env`"))
+    assert {*STYLES, "github"} <= explained
+
+
+def test_every_file_of_the_runtime_directory_is_listed():
+    listed = {row[0] for row in rows(section(text_of("cli.md"), "## The run-time directory"))[1:]}
+    assert listed == {f"`{n}`" for n in (BEARER_NAME, RECORD_NAME, LOCK_NAME, "last-mint")}
+
+
+# Flags and variables
+
+
+def test_every_flag_and_variable_is_in_the_reference():
+    listed = rows(section(text_of("configuration.md"), "## Flags and variables"))[1:]
+    flags = {code.split()[0] for row in listed for code in codes_in(row[0])}
+    variables = {next(iter(re.findall(r"IMDSD_\w+", row[1]))) for row in listed}
+    assert flags == {option.flag for option in OPTIONS}
+    assert variables == {option.variable for option in OPTIONS}
+
+
+def test_every_variable_that_is_read_is_in_the_list_of_variables():
+    text = section(text_of("cli.md"), "## Variables")
+    assert {name for name, *_ in AWS_VARIABLES} <= codes_in(text)
+    # Whatever the code looks up by a literal name.
+    source = "\n".join(path.read_text() for path in (ROOT / "imdsd").rglob("*.py"))
+    read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source))
+    assert read
+    told = codes_in(text) | codes_in(text_of("cli.md"))
+    assert read - told == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_variable_of_ours_in_a_document_exists(document):
+    # The last two: what Kubernetes sets for a Service of that name, and is ignored.
+    known = {option.variable for option in OPTIONS} | {
+        "IMDSD_RUNTIME_DIR", "IMDSD_PORT", "IMDSD_SERVICE_HOST",
+    }  # fmt: skip
+    assert set(re.findall(r"\bIMDSD_[A-Z]\w*", document.read_text())) <= known
+
+
+# docs/endpoints.md
+
+
+def counted() -> dict[str, set[str]]:
+    """Return the labels of every metric, each counted once."""
+    metrics = Metrics("1")
+    metrics.watch_roles(lambda: [("dev", "ok", 1.0, 1.0)])
+    metrics.attempt_ended("dev", 1)
+    metrics.refresh_failed("dev", "mint", "MintFailed")
+    metrics.wrong_role("dev")
+    metrics.answered("imds", 200)
+    metrics.refused("host")
+    metrics.reloaded(taken=True)
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for family in families
+    }
+
+
+def test_metrics_and_their_labels_are_those_of_the_code():
+    table = rows(section(text_of("endpoints.md"), "### Metrics"))[1:]
+    assert {row[0].strip("`"): codes_in(row[2]) for row in table} == counted()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_metric_in_a_document_exists(document):
+    named = re.findall(r"\bimdsd_[a-z]\w+", document.read_text())
+    assert set(named) <= set(counted())
+
+
+async def test_the_keys_of_the_status_are_those_of_the_code():
+    bench = Bench()
+    bench.source.next.append(MintError("no"))
+    async with serving(bench.definition(), bench=bench) as served:
+        await served.roles.default.refresh()
+        status = (await served.ask("GET", "/status")).json
+    table = rows(section(text_of("endpoints.md"), "### Status"))
+    split = next(index for index, row in enumerate(table[1:], 1) if row == ["key", "value"])
+    daemon = {key for row in table[1:split] for key in codes_in(row[0])}
+    role = {key for row in table[split + 1 :] for key in codes_in(row[0])}
+    assert daemon == set(status)
+    assert role == set(status["roles"][0])
+    error = next(row[1] for row in table if row[0] == "`last_error`")
+    assert codes_in(error) - {"null"} == set(status["roles"][0]["last_error"])
+
+
+async def test_every_path_in_the_table_of_pages_answers_as_it_says():
+    bench = Bench()
+    table = rows(section(text_of("endpoints.md"), "### Pages"))[1:]
+    pages = {row[0].strip("`"): row[2] for row in table if row[0].startswith("`")}
+    async with serving(bench.definition(), bench=bench) as served:
+        role = (await served.imds("/latest/meta-data/iam/security-credentials/")).body.decode()
+        bench.exchange.always = ExchangeError("no", code="Unreachable")
+        before = {path: (await served.imds(path.replace("NAME", role))).status for path in pages}
+        bench.exchange.always = None
+        await served.roles.default.refresh()
+        after = {path: (await served.imds(path.replace("NAME", role))).status for path in pages}
+    assert set(after.values()) == {200}
+    assert before == {path: 503 if says[:3] == "503" else 200 for path, says in pages.items()}
+
+
+def test_every_page_of_the_tree_is_in_the_table_of_pages():
+    text = section(text_of("endpoints.md"), "### Pages")
+    for leaf in leaves_before_credentials(ARN, "us-east-1"):
+        assert f"`/latest/{leaf}`" in text.replace("/NAME", "/dev")
+
+
+def test_every_path_that_is_served_is_in_the_endpoints():
+    text = text_of("endpoints.md")
+    pages = ("/healthz", "/readyz", "/status", "/metrics")
+    assert all(ops.OpsEndpoint.serves(page) for page in pages)
+    for path in (container.PATH, imds.TOKEN_PATH, *pages, ops.REFRESH_PATH):
+        assert re.search(rf"[` ]{path}`", text), path
+
+
+def test_every_guard_is_in_the_table_of_guards():
+    listed = {name for row in rows(section(text_of("endpoints.md"), "## Guards"))[1:]
+              for name in codes_in(row[0])}  # fmt: skip
+    source = Path(guards.__file__).read_text()
+    assert listed == {*re.findall(r'Refusal\("(\w+)"', source), "peer"}
+
+
+# docs/refresh.md
+
+
+def test_the_table_of_sessions_is_the_schedules_own():
+    table = rows(section(text_of("refresh.md"), "## When"))[1:]
+    assert len(table) == 5
+    for session, threshold, interval, outage in table:
+        seconds = int(re.findall(r"\d+", session)[0])
+        left = schedule.refresh_threshold(seconds)
+        assert threshold == f"{left:g} s"
+        assert interval == f"{schedule.refresh_interval(seconds, draw=0):g} s"
+        unnoticed = left - schedule.SERVE_MARGIN_SECONDS
+        number, unit = outage.split()
+        assert int(number) * {"min": 60, "h": 3600}[unit] <= unnoticed
+
+
+def test_every_state_is_explained():
+    table = rows(section(text_of("refresh.md"), "## States"))[1:]
+    assert [row[0].strip("`") for row in table] == [str(state) for state in RoleState]
+
+
+def test_what_needs_a_restart_is_said_alike_everywhere():
+    for name in ("refresh.md", "configuration.md"):
+        sentences = text_of(name).replace("\n", " ")
+        said = re.search(r"(?:Changes of|a file that changes) ([^:.]*?)(?: need a restart|:)", sentences)  # fmt: skip
+        assert said, name
+        assert codes_in(said[1]) == set(UNRELOADABLE)
+
+
+def syntax_trees() -> list[ast.Module]:
+    return [ast.parse(path.read_text()) for path in sorted((ROOT / "imdsd").rglob("*.py"))]
+
+
+def test_log_events_are_those_of_the_code():
+    table = rows(text_of("refresh.md").partition("Log events")[2].partition("\n## ")[0])[1:]
+    source = "\n".join(path.read_text() for path in (ROOT / "imdsd").rglob("*.py"))
+    calls = r'(?:log\.\w+|getattr\(log, level\)|\.log)\(\s*(?:level, )?"([a-z0-9_]+)"'
+    assert {row[0].strip("`") for row in table} == set(re.findall(calls, source))
+
+
+def test_every_code_of_a_failure_is_in_the_table_of_codes_or_stss_own():
+    text = section(text_of("refresh.md"), "## Codes")
+    source = "\n".join(path.read_text() for path in (ROOT / "imdsd").rglob("*.py"))
+    given = set(re.findall(r'\bcode(?: = |=)"([A-Z][a-z]\w+)"', source))
+    # Never seen: each raise beside these two gives a code of its own.
+    assert given - codes_in(text) - {"ExchangeFailed", "PublishRefused"} == {"ValidationError"}
+
+
+# Messages
+
+
+@functools.cache
+def templates() -> list[str]:
+    """Return every text in the code, what is filled in at run time as an ellipsis."""
+    found = []
+    for tree in syntax_trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = (
+                    part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+                )
+                found.append("".join(map(str, parts)))
+    return found
+
+
+def messages() -> list[str]:
+    """Return the messages that the documents quote in the first column of a table of remedies.
+
+    Those of STS itself, which begin with its code, are not ours.
+    """
+    tables = [section(text_of("how-to.md"), "## When something is wrong")]
+    tables += re.findall(r"(?s)\| message \| do \|(.*?)\n\n", text_of("token-sources.md") + "\n\n")
+    cells = [row[0] for table in tables for row in rows(table)]
+    quoted = {code for cell in cells for code in codes_in(cell) if " " in code}
+    return sorted(each for each in quoted if not each.startswith("AccessDenied:"))
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_quoted_message_is_one_of_the_code(message):
+    known = templates()
+    # What stands between two of these comes from one text; short stretches prove nothing.
+    joints = r"…|[;:,()'\"]|\b(?:found|expected|gave|token is)\b"
+    stretches = [part.strip() for part in re.split(joints, message)]
+    for words in (part for part in stretches if part.count(" ") > 1):
+        assert any(words in text for text in known), words
