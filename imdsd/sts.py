@@ -6,14 +6,17 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentit
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
-import ipaddress
 import os
+import ssl
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from imdsd.addresses import is_loopback
 from imdsd.errors import DurationRefusedError, ExchangeError, RefreshError, Retry
 from imdsd.secret import Secret
 
@@ -27,27 +30,27 @@ _HOP_SECONDS = 900
 """A role that only leads to the next one needs no longer session; STS gives none shorter."""
 
 _MESSAGE_CHARACTERS = 500
+_LOADING = threading.Lock()
+# Beside what TLS itself raises: a certificate bundle that is gone or may not be read.
+_UNTRUSTED = (ssl.SSLError, FileNotFoundError, PermissionError)
 
-_TRUST = "the role's trust policy and the token's claims do not match"
-_REMEDIES = {
-    "AccessDenied": _TRUST,
-    "IDPRejectedClaim": _TRUST,
-    "InvalidIdentityToken": "check that an OIDC provider for this issuer and audience exists in "
-    "the role's account",
-    "IDPCommunicationError": "STS could not reach the issuer of the token",
-    "MalformedPolicyDocument": "correct the session policy",
-    "PackedPolicyTooLarge": "shorten the session policy, its policy_arns or the session tags",
-    "RegionDisabledException": "activate STS for this region in the account, or set another region",
-    "ValidationError": "correct the role's settings",
+_CA_BUNDLE = "check the address, and that ca_bundle holds the authority behind its certificate"
+_NETWORK = "check the network, DNS and HTTPS_PROXY"
+_TRUST = "compare the role's trust policy with the token's claims, in a chain with the role before"
+_REFUSALS = {
+    "AccessDenied": (Retry.LIMITED, _TRUST),
+    "IDPRejectedClaim": (Retry.LIMITED, _TRUST),
+    "InvalidIdentityToken": (
+        Retry.LIMITED,
+        "check that an OIDC provider for this issuer and audience exists in the role's account",
+    ),
+    "IDPCommunicationError": (Retry.LIMITED, "STS could not reach the issuer of the token"),
+    "MalformedPolicyDocument": (Retry.NEVER, "correct the session policy"),
+    "PackedPolicyTooLarge": (Retry.NEVER, "shorten session policy, policy_arns or session tags"),
+    "RegionDisabledException": (Retry.NEVER, "activate STS in this region, or set another region"),
+    "ValidationError": (Retry.LIMITED, "correct the role's settings"),
 }
-_NEVER = {"MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException"}
-_LIMITED = {
-    "AccessDenied",
-    "IDPRejectedClaim",
-    "InvalidIdentityToken",
-    "IDPCommunicationError",
-    "ValidationError",
-}
+"""Refusals that a person may have to look at; every other one passes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,18 @@ class StsExchange:
     """
 
     def __init__(
-        self, region: str, *, endpoint_url: str | None = None, ca_bundle: Path | None = None
+        self,
+        region: str,
+        *,
+        endpoint_url: str | None = None,
+        ca_bundle: Path | None = None,
+        timeout_seconds: float = TOTAL_SECONDS,
     ) -> None:
         self._region = region
+        self._timeout_seconds = timeout_seconds
         self._endpoint_url = endpoint_url
+        self._on_loopback = is_loopback(urlsplit(endpoint_url or "").hostname or "")
+        self._where = endpoint_url or f"the regional endpoint of {region}"
         self._verify = str(ca_bundle) if ca_bundle else True
         self._session: Any = None
 
@@ -92,54 +103,43 @@ class StsExchange:
         Duration in seconds; it, the session policy and the policy ARNs apply to the last role.
         Raises `ExchangeError`, `DurationRefusedError` where the role allows shorter sessions only.
         """
-        await self._prepare()
-        settings: list[dict[str, Any]] = [
-            {"DurationSeconds": _HOP_SECONDS} for _ in (role_arn, *chain)
-        ]
-        settings[-1] = _last_hop(duration_seconds, policy, policy_arns)
-        arns = (role_arn, *chain)
+        if self._session is None:
+            # The import takes a third of a second: in a thread, so that requests are answered.
+            self._session = await asyncio.to_thread(_shared_session)
+        *way, last = role_arn, *chain
+        hops = [(arn, {"DurationSeconds": _HOP_SECONDS}) for arn in way]
+        hops.append((last, _last_hop(duration_seconds, policy, policy_arns)))
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
-                session = await self._call(
-                    "assume_role_with_web_identity",
-                    None,
-                    RoleArn=arns[0],
-                    RoleSessionName=session_name,
-                    WebIdentityToken=token.reveal(),
-                    **settings[0],
-                )
-                for arn, setting in zip(arns[1:], settings[1:], strict=True):
-                    session = await self._call(
-                        "assume_role", session, RoleArn=arn, RoleSessionName=session_name, **setting
-                    )
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._follow(hops, token, session_name)
         except TimeoutError as error:
             raise ExchangeError(
-                f"STS gave no answer within {TOTAL_SECONDS:.0f} s at {self._where}",
-                remedy="check the network, DNS and HTTPS_PROXY",
+                f"STS gave no answer within {self._timeout_seconds:g} s at {self._where}",
+                remedy=_NETWORK,
                 code="Timeout",
             ) from error
+
+    async def _follow(
+        self, hops: list[tuple[str, dict[str, Any]]], token: Secret, name: str
+    ) -> StsSession:
+        (first, settings), *further = hops
+        settings = {**settings, "WebIdentityToken": token.reveal()}
+        session = await self._call("assume_role_with_web_identity", None, first, name, settings)
+        for arn, settings in further:
+            session = await self._call("assume_role", session, arn, name, settings)
         return session
 
-    @property
-    def _where(self) -> str:
-        return self._endpoint_url or f"the regional endpoint of {self._region}"
-
-    async def _prepare(self) -> None:
-        # The import takes a third of a second: in a thread, so that requests are answered.
-        if self._session is None:
-            self._session = await asyncio.to_thread(_isolated_session)
-
     async def _call(
-        self, operation: str, signer: StsSession | None, **parameters: Any
+        self, operation: str, signer: StsSession | None, arn: str, name: str, asked: dict[str, Any]
     ) -> StsSession:
         try:
             async with self._session.create_client("sts", **self._settings(signer)) as client:
-                return _parsed(await getattr(client, operation)(**parameters))
+                call = getattr(client, operation)
+                return _parsed(await call(RoleArn=arn, RoleSessionName=name, **asked))
         except (RefreshError, TimeoutError):
             raise
         except Exception as error:  # noqa: BLE001  # what a stranger's answer breaks is not known
-            secret = parameters.get("WebIdentityToken", "")
-            raise self._translated(error, secret) from None
+            raise self._translated(error, _secrets(signer, asked)) from None
 
     def _settings(self, signer: StsSession | None) -> dict[str, Any]:
         settings = {
@@ -154,29 +154,23 @@ class StsExchange:
             settings["aws_session_token"] = signer.session_token.reveal()
         return settings
 
-    @property
-    def _on_loopback(self) -> bool:
-        host = urlsplit(self._endpoint_url or "").hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-    def _translated(self, error: Exception, secret: str) -> ExchangeError:
+    def _translated(self, error: Exception, secrets: list[str]) -> ExchangeError:
         exceptions = importlib.import_module("botocore.exceptions")
         if isinstance(error, exceptions.ClientError):
-            return _refusal(error.response, secret)
+            return _refusal(error.response, secrets)
         if isinstance(error, exceptions.ParamValidationError):
             return ExchangeError(
                 "a parameter is outside STS's limits",
-                remedy=_REMEDIES["ValidationError"],
+                remedy="correct the role's settings",
                 retry=Retry.NEVER,
                 code="ValidationError",
             )
-        if isinstance(error, exceptions.HTTPClientError):
+        cause = getattr(error, "kwargs", {}).get("error")
+        untrusted = isinstance(error, exceptions.SSLError) or isinstance(cause, _UNTRUSTED)
+        if untrusted or isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
             return ExchangeError(
-                f"STS could not be reached at {self._where} ({_kind(error)})",
-                remedy="check the network, DNS and HTTPS_PROXY",
+                f"STS could not be reached at {self._where} ({type(cause or error).__name__})",
+                remedy=_CA_BUNDLE if untrusted else _NETWORK,
                 code="Unreachable",
             )
         return ExchangeError(
@@ -197,6 +191,13 @@ def _last_hop(
     return settings
 
 
+def _shared_session() -> Any:
+    """Return the session of all roles; each of its own would hold botocore's data once more."""
+    with _LOADING:
+        return _isolated_session()
+
+
+@functools.cache
 def _isolated_session() -> Any:
     """Return a botocore session that reads no variable, no file and no credential."""
     provider = importlib.import_module("botocore.configprovider")
@@ -212,6 +213,8 @@ def _isolated_session() -> Any:
         "credential_provider",
         importlib.import_module("botocore.credentials").CredentialResolver([]),
     )
+    # Here, so that roles which start side by side do not each read the 8 MB that they share.
+    session.warm_up_loader_caches("sts")
     return session
 
 
@@ -232,13 +235,16 @@ def _client_config(*, signed: bool, proxied: bool) -> Any:
 def _parsed(answer: dict[str, Any]) -> StsSession:
     try:
         issued = answer["Credentials"]
-        return StsSession(
+        session = StsSession(
             access_key_id=str(issued["AccessKeyId"]),
             secret_access_key=Secret(str(issued["SecretAccessKey"])),
             session_token=Secret(str(issued["SessionToken"])),
             expires_at=issued["Expiration"].astimezone(UTC),
             assumed_role_arn=str(answer["AssumedRoleUser"]["Arn"]),
         )
+        if session.access_key_id and session.secret_access_key and session.session_token:
+            return session
+        raise KeyError("blank")
     except (KeyError, TypeError, AttributeError):
         raise ExchangeError(
             "STS answered without credentials",
@@ -247,11 +253,16 @@ def _parsed(answer: dict[str, Any]) -> StsSession:
         ) from None
 
 
-def _refusal(response: dict[str, Any], secret: str) -> ExchangeError:
+def _secrets(signer: StsSession | None, asked: dict[str, Any]) -> list[str]:
+    held = (signer.secret_access_key, signer.session_token) if signer else ()
+    return [*(secret.reveal() for secret in held), asked.get("WebIdentityToken", "")]
+
+
+def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
     found = response.get("Error", {})
     code = str(found.get("Code", "Unknown"))[:64]
     message = str(found.get("Message", ""))
-    if secret:
+    for secret in filter(None, secrets):
         message = message.replace(secret, "…")
     message = message[:_MESSAGE_CHARACTERS]
     if code == "ValidationError" and (
@@ -263,27 +274,17 @@ def _refusal(response: dict[str, Any], secret: str) -> ExchangeError:
             retry=Retry.NEVER,
             code=code,
         )
+    retry, remedy = _REFUSALS.get(code, (Retry.ALWAYS, ""))
     return ExchangeError(
         f"{code}: {message}" if message else code,
-        remedy=_REMEDIES.get(code, ""),
-        retry=_retry(code),
+        remedy=remedy,
+        retry=retry,
         retry_after_seconds=_retry_after(response),
         code=code,
     )
-
-
-def _retry(code: str) -> Retry:
-    if code in _NEVER:
-        return Retry.NEVER
-    return Retry.LIMITED if code in _LIMITED else Retry.ALWAYS
 
 
 def _retry_after(response: dict[str, Any]) -> float | None:
     """Read `Retry-After` in seconds (RFC 9110, section 10.2.3); dates are not honoured."""
     value = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else None
-
-
-def _kind(error: Exception) -> str:
-    inner = getattr(error, "kwargs", {}).get("error")
-    return type(inner or error).__name__

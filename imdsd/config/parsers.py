@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from imdsd.addresses import is_loopback
 from imdsd.config.tables import ExpectedError, nearest, shown
 
 T = TypeVar("T")
@@ -151,16 +151,6 @@ def _url_hint(parts: SplitResult) -> str:
     if parts.scheme != "http":
         return ""
     return "plain http would show the token to the network; use https"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine's loopback by its name or its address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def table(value: object) -> Mapping[str, object]:

@@ -100,8 +100,7 @@ def _definition(
 def _duration(role: RoleConfig, *, renewable: bool) -> int:
     if role.duration_seconds is not None:
         return role.duration_seconds
-    # AWS allows an hour for roles assumed one from another.
-    return _USUAL_SESSION_SECONDS if renewable or role.chain else _LONGEST_SESSION_SECONDS
+    return _USUAL_SESSION_SECONDS if renewable else _LONGEST_SESSION_SECONDS
 
 
 def _identity(token: TokenConfig) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from imdsd.addresses import is_loopback
 from imdsd.errors import UsageError
 from imdsd.sandbox.grants import Rules
 from imdsd.sandbox.issuer import Issuer, signing_key
@@ -53,7 +53,7 @@ class Sandbox:
         audience: str = "sts.amazonaws.com",
         host: str = "127.0.0.1",
     ) -> None:
-        if not _is_loopback(host):
+        if host == "localhost" or not is_loopback(host):
             raise UsageError(f"the sandbox's host is {host!r}, expected a loopback address")
         self._clock = clock
         self._roles = {role.arn: role for role in roles}
@@ -125,13 +125,6 @@ class Sandbox:
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         return socket.create_server((self._host, 0), family=family)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url(listener: socket.socket) -> str:

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from imdsd.addresses import is_loopback
 from imdsd.errors import MintError
-from imdsd.tokens.route import Lookup, is_loopback, proxy_for
+from imdsd.tokens.route import Lookup, proxy_for
 from imdsd.tokens.shape import one_line, token_from
 
 if TYPE_CHECKING:

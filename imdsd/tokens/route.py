@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
+
+from imdsd.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,16 +85,6 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     if separator and scheme not in {"http", "https"}:
         raise ValueError("HTTPS_PROXY speaks another protocol, expected http or https")
     return proxy if separator else f"http://{proxy}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, as it stands in a URL, is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_exempt(forms: tuple[str, ...], exempt: str) -> bool:

@@ -4,10 +4,8 @@ import socket
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from imdsd.tokens.route import Lookup, is_loopback, proxy_for
+from imdsd.tokens.route import Lookup, proxy_for
 from tests.fakes.clock import settle
 
 URL = "https://tokens.example:8443/path"
@@ -109,13 +107,3 @@ def test_a_proxy_of_another_protocol_is_refused_without_its_password():
     with pytest.raises(ValueError, match="HTTPS_PROXY") as caught:
         proxy_for(URL, {"HTTPS_PROXY": "socks5://user:hunter2@p"})
     assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_this_machine_is_loopback(host):
-    assert is_loopback(host)
-
-
-@given(st.text(max_size=30).filter(lambda host: host != "localhost"))
-def test_no_other_name_is_loopback(host):
-    assert not is_loopback(f"x{host}")
