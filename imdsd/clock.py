@@ -71,4 +71,4 @@ def format_instant(instant: datetime) -> str:
 
     `+00:00` breaks the JavaScript v3 and Rust SDKs, fractions break boto 2.
     """
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -32,9 +32,14 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(_as_bytes(self), _as_bytes(other))
 
     __hash__ = None  # type: ignore[assignment]  # a secret is no key of a table
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not written anywhere by accident; use reveal()")
+
+
+def _as_bytes(secret: Secret) -> bytes:
+    # What comes out of a variable may hold bytes that are no UTF-8.
+    return secret.reveal().encode("utf-8", "surrogatepass")

@@ -94,7 +94,8 @@ class ImdsEndpoint:
             return Answer(200, headers=(_TOKEN_METHODS,))
         if request.method != "PUT":
             return Answer(405, headers=(_TOKEN_METHODS,))
-        if request.path != TOKEN_PATH:
+        # An endpoint variable that ends in a slash makes clients ask for //latest.
+        if "/" + request.path.lstrip("/") != TOKEN_PATH:
             return FORBIDDEN
         asked = request.headers.getall(TTL_HEADER, [])
         ttl = parse_ttl(asked[0]) if len(asked) == 1 else None

@@ -23,6 +23,14 @@ def open_listener(host: str, port: int) -> socket.socket:
     `ListenError` with the remedy for everything else.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return _opened(family, host, port)
+    except OSError as error:
+        shown = f"[{host}]" if family is socket.AF_INET6 else host
+        raise _explained(error, f"{shown}:{port}") from error
+
+
+def _opened(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -30,9 +38,9 @@ def open_listener(host: str, port: int) -> socket.socket:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
         opened.bind((host, port))
         opened.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         opened.close()
-        raise _explained(error, f"{host}:{port}") from error
+        raise
     return opened
 
 

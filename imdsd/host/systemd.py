@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PATIENCE_SECONDS = 1.0
+"""How long a service manager that reads nothing is waited for."""
+
 
 def notify(environ: Mapping[str, str], message: str) -> None:
     """Send `message` to the service manager; do nothing where there is none."""
@@ -17,5 +20,6 @@ def notify(environ: Mapping[str, str], message: str) -> None:
         return
     kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as channel:
+        channel.settimeout(PATIENCE_SECONDS)
         channel.connect("\0" + address[1:] if address[0] == "@" else address)
         channel.sendall(message.encode())

@@ -47,9 +47,17 @@ class _Forwarder(logging.Handler):
     """Hand what libraries log to the one stream, in the one format."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = record.getMessage()
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001  # a library's slip in a log call must not become ours
+            text = str(record.msg)
+        # structlog knows the five levels only; a library may have one between them.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        # Of an exception the kind alone: its text may quote a secret.
+        kind = record.exc_info[0] if record.exc_info else None
+        raised = {"exception": kind.__name__} if kind else {}
         structlog.get_logger(record.name).log(
-            record.levelno, "library_message", library=record.name, detail=event
+            level, "library_message", library=record.name, detail=text, **raised
         )
 
 

@@ -59,6 +59,10 @@ async def test_a_missing_or_doubled_ttl_is_400(served):
     assert (await put(served, f"{TTL}: 60", f"{TTL}: 60")).status == 400
 
 
+async def test_an_endpoint_that_ends_in_a_slash_gets_its_token(served):
+    assert (await put(served, f"{TTL}: 60", path="//latest/api/token")).status == 200
+
+
 @pytest.mark.parametrize("path", ["/latest/api/token/", "/2021-03-23/api/token"])
 async def test_other_spellings_of_the_token_path_are_403_and_empty(served, path):
     reply = await put(served, f"{TTL}: 60", path=path)

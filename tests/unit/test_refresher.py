@@ -151,6 +151,25 @@ async def test_retry_after_is_what_sts_asked_for(bench):
     assert refresher.seconds_until_due() == 17
 
 
+async def test_a_retry_after_of_nothing_makes_no_hot_loop(bench):
+    bench = Bench(draw=lambda: 0.5)
+    bench.exchange.always = ExchangeError("Throttling", retry_after_seconds=0)
+    refresher = bench.refresher()
+    pauses = []
+    for _ in range(6):
+        await refresher.refresh()
+        pauses.append(refresher.seconds_until_due())
+    assert pauses == [0.5, 1, 2, 4, 8, 15]
+
+
+async def test_a_denied_role_is_not_hurried_by_a_retry_after(bench):
+    bench.exchange.always = ExchangeError("no", retry=Retry.NEVER, retry_after_seconds=1)
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert refresher.state is RoleState.DENIED
+    assert refresher.seconds_until_due() == 48
+
+
 async def test_a_token_that_sts_would_refuse_is_minted_once_more(bench):
     bench.source.next.append(web_identity_token(bench.clock, aud="somebody.else"))
     refresher = bench.refresher()

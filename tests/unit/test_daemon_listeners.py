@@ -1,0 +1,138 @@
+"""The listening sockets of a daemon: patience with a port in use, and nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from imdsd.config import ListenConfig
+from imdsd.daemon.listeners import BUSY_SECONDS, bind_all
+from imdsd.errors import ListenError
+from imdsd.host.listening import AddressBusyError
+from tests.fakes.clock import ManualClock, settle
+
+# TEST-NET-1 (RFC 5737): no machine has this address.
+ELSEWHERE = ListenConfig("192.0.2.1", 9254)
+ELSEWHERE_OPTIONAL = ListenConfig("192.0.2.1", 9254, optional=True)
+ANY_PORT = ListenConfig("127.0.0.1", 0)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@contextmanager
+def taken():
+    """A port that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other, ListenConfig("127.0.0.1", other.getsockname()[1])
+
+
+@contextmanager
+def closed_after(bound):
+    with ExitStack() as stack:
+        for each in bound:
+            stack.enter_context(closing(each.opened))
+        yield bound
+
+
+def is_free(wanted):
+    try:
+        socket.create_server((wanted.host, wanted.port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def free():
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        return ListenConfig("127.0.0.1", other.getsockname()[1])
+
+
+async def soon(binding):
+    """Await what is due by now: nobody turns the hands of the clock any more."""
+    async with asyncio.timeout(30):
+        return await binding
+
+
+async def test_every_listener_is_opened_in_the_order_of_the_configuration(clock):
+    wanted = (ListenConfig("127.0.0.1", 0, imds="open"), ListenConfig("127.0.0.1", 0, imds="off"))
+    with closed_after(await bind_all(wanted, clock=clock)) as bound:
+        assert [each.imds for each in bound] == ["open", "off"]
+        for each in bound:
+            with socket.create_connection(each.address):
+                pass
+
+
+async def test_a_listener_is_named_by_the_port_that_the_kernel_chose(clock):
+    wanted = (ANY_PORT, ListenConfig("::1", 0))
+    with closed_after(await bind_all(wanted, clock=clock)) as bound:
+        one, other = bound
+        assert one.address == one.opened.getsockname()
+        assert one.name == f"127.0.0.1:{one.address[1]}"
+        assert other.name == f"[::1]:{other.address[1]}"
+        assert one.address[1] != 0
+
+
+async def test_a_port_in_use_is_waited_for(clock):
+    with taken() as (other, wanted):
+        binding = asyncio.create_task(bind_all([wanted], clock=clock))
+        await clock.advance(BUSY_SECONDS - 1)
+        assert not binding.done()
+        other.close()
+        await clock.advance(1)
+        with closed_after(await soon(binding)) as bound:
+            assert bound[0].address[1] == wanted.port
+
+
+async def test_a_port_that_stays_in_use_is_given_up_with_a_word_on_who_may_hold_it(clock):
+    with taken() as (_, wanted):
+        binding = asyncio.create_task(bind_all([wanted], clock=clock))
+        await clock.advance(BUSY_SECONDS + 1)
+        with pytest.raises(AddressBusyError, match=f"127.0.0.1:{wanted.port} is in use.*ss -ltnp"):
+            await soon(binding)
+
+
+async def test_what_time_does_not_heal_is_not_waited_for(clock):
+    with pytest.raises(ListenError, match="not an address of this machine"):
+        await bind_all([ELSEWHERE], clock=clock)
+
+
+async def test_the_others_serve_when_an_optional_listener_cannot_be_opened(clock):
+    with capture_logs() as logs:
+        bound = await bind_all([ELSEWHERE_OPTIONAL, ANY_PORT], clock=clock)
+    with closed_after(bound):
+        assert [each.address[0] for each in bound] == ["127.0.0.1"]
+    (event,) = logs
+    assert (event["event"], event["log_level"]) == ("listener_skipped", "warning")
+    assert "192.0.2.1:9254" in event["reason"]
+
+
+async def test_no_daemon_starts_when_every_listener_is_optional_and_none_opens(clock):
+    with capture_logs(), pytest.raises(ListenError, match="every one of them is optional"):
+        await bind_all([ELSEWHERE_OPTIONAL, ELSEWHERE_OPTIONAL], clock=clock)
+
+
+async def test_a_start_that_fails_leaves_nothing_open(clock):
+    first = free()
+    with pytest.raises(ListenError):
+        await bind_all([first, ELSEWHERE], clock=clock)
+    assert is_free(first)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_open(clock):
+    first = free()
+    with taken() as (_, busy):
+        binding = asyncio.create_task(bind_all([first, busy], clock=clock))
+        await settle()
+        assert not is_free(first)
+        binding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await binding
+    assert is_free(first)

@@ -1,0 +1,78 @@
+"""How the process of a daemon ends, though a thread of it may hang for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import asyncio, sys, threading
+from imdsd.daemon import process
+
+async def main():
+    loop = asyncio.get_running_loop()
+    {body}
+    return 7
+
+code = process.run(main)
+print("stopped", file=sys.stderr)
+process.leave_behind_stuck_threads(code)
+print("nothing hung", flush=True)
+sys.exit(code + 1)
+"""
+# As a look-up in the C library's resolver: it takes no notice of anybody.
+HANGS = "loop.run_in_executor(None, threading.Event().wait)"
+HANGS_AND_IS_AWAITED = f"""
+    try:
+        async with asyncio.timeout(0.01):
+            await {HANGS}
+    except TimeoutError:
+        pass
+"""
+ENDS = "await asyncio.to_thread(int)"
+FULL = Path("/dev/full")
+
+
+def run(body, **options):
+    code = PROGRAM.format(body=body)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(
+        [sys.executable, "-c", code], text=True, timeout=60, check=False, **streams
+    )
+
+
+def test_a_process_whose_threads_have_ended_goes_on_to_its_own_end():
+    done = run(ENDS)
+    assert (done.returncode, done.stdout) == (8, "nothing hung\n")
+
+
+def test_a_process_that_used_no_thread_goes_on_to_its_own_end():
+    assert run("pass").returncode == 8
+
+
+@pytest.mark.parametrize("body", [HANGS, HANGS_AND_IS_AWAITED])
+def test_a_thread_that_hangs_does_not_keep_the_process(body):
+    done = run(body)
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr == "stopped\n"
+
+
+def test_more_work_than_threads_does_not_keep_it_either():
+    done = run(f"[{HANGS} for _ in range(200)]")
+    assert (done.returncode, done.stderr) == (7, "stopped\n")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_log_does_not_change_the_exit_status():
+    with FULL.open("w") as full:
+        body = f"sys.stderr = open('/dev/full', 'w'); sys.stderr.write('x'); {HANGS}"
+        assert run(body, stderr=full).returncode == 7
+
+
+def test_an_error_of_the_daemon_comes_through():
+    done = run("raise ValueError('from inside')")
+    assert done.returncode == 1
+    assert "ValueError: from inside" in done.stderr
