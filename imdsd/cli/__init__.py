@@ -213,4 +213,4 @@ def _point_nowhere(number: int) -> None:
     if nowhere != number:
         os.dup2(nowhere, number)
         os.close(nowhere)
-    os.set_inheritable(number, True)
+    os.set_inheritable(number, True)  # noqa: FBT003
