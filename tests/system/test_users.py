@@ -1,10 +1,12 @@
 """Other users of the machine: what the kernel says of them decides, not what they say."""
 
 import asyncio
+import grp
 import json
 import os
 import pwd
 import socket
+import stat
 import subprocess
 import sys
 
@@ -81,6 +83,17 @@ async def test_the_container_path_asks_for_the_bearer_whoever_calls(daemons, san
     )
     assert status == 200
     assert json.loads(body)["AccessKeyId"] == await daemon.access_key_id()
+
+
+async def test_a_group_may_read_the_bearer_and_nobody_else(daemons, sandbox):
+    need_root()
+    group = grp.getgrnam("nogroup")
+    daemon = daemons.serve(settings(sandbox, bearer_group=group.gr_name))
+    await daemon.ready()
+    place = daemons.place() / "run"
+    modes = {path: path.stat() for path in (place, place / "bearer", place / "daemon.json")}
+    assert {stat.S_IMODE(found.st_mode) for found in modes.values()} == {0o750, 0o640}
+    assert {found.st_gid for found in modes.values()} == {group.gr_gid}
 
 
 async def test_another_user_cannot_have_the_role_refreshed(daemons, sandbox):

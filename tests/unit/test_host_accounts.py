@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from imdsd.errors import ConfigurationError
-from imdsd.host.accounts import uids_of
+from imdsd.host.accounts import gid_of, uids_of
 from tests.support import lack, need
 
 ME = pwd.getpwuid(os.geteuid())
@@ -87,3 +87,17 @@ def test_a_group_that_lists_a_user_who_is_gone_keeps_its_other_members(tmp_path)
     groups.write_text(f"root:x:0:\nteam:x:54321:{NOT_THERE},root\n")
     done = members_where(groups, "team")
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
+def test_a_single_group_is_known_by_name_and_by_number():
+    assert gid_of(grp.getgrgid(ME.pw_gid).gr_name) == gid_of(str(ME.pw_gid)) == ME.pw_gid
+    assert gid_of(None) is None
+
+
+@pytest.mark.parametrize("name", [NOT_THERE, "99999999999999999999"])
+def test_a_group_for_the_bearer_that_is_not_there_is_named_with_its_key(name):
+    with pytest.raises(ConfigurationError) as caught:
+        gid_of(name)
+    (problem,) = caught.value.problems
+    assert problem.key == "bearer_group"
+    assert problem.found == repr(name)
