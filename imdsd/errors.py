@@ -16,7 +16,7 @@ class Stage(StrEnum):
 
 
 class Retry(StrEnum):
-    """How long a failure is worth retrying without a person (refresh.md, section 4)."""
+    """How long a failure is worth retrying without a person (docs/refresh.md)."""
 
     ALWAYS = "always"
     LIMITED = "limited"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-# At most 13 first mints in a minute, however often the daemon is killed (refresh.md, section 5).
+# At most 13 first mints in a minute, however often the daemon is killed (docs/refresh.md).
 MINT_GAP_SECONDS = 5.0
 _STAMP_NAME = "last-mint"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
