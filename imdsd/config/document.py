@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ SYSTEM_FILE = Path("/etc/imdsd/config.toml")
 NO_FILE = "no file"
 
 _MOST_BYTES = 1024 * 1024
+_READABLE = "a TOML file that can be read"
+_NOT_EXPOSED = "a file that only this user or root may write, since it names commands to run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ def read_document(path: Path, *, named_by: str) -> Document:
     """Read a TOML file; what keeps it from being read is a problem of who named it."""
     try:
         with path.open("rb") as file:
+            if exposed := _exposed(os.fstat(file.fileno())):
+                return _unreadable(path, named_by, f"{path}, which {exposed}", _NOT_EXPOSED)
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
         return _unreadable(path, named_by, f"{path}: {error.strerror}")
@@ -60,9 +66,20 @@ def read_document(path: Path, *, named_by: str) -> Document:
     return _parse(path, raw)
 
 
-def _unreadable(path: Path, named_by: str, found: str) -> Document:
+def _exposed(found: os.stat_result) -> str:
+    """Say how somebody else could write a file that names a command for us to run."""
+    if not stat.S_ISREG(found.st_mode):
+        return ""
+    if found.st_uid not in (0, os.geteuid()):
+        return f"belongs to uid {found.st_uid}"
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody may write"
+    return "its group may write" if found.st_mode & stat.S_IWGRP and os.geteuid() == 0 else ""
+
+
+def _unreadable(path: Path, named_by: str, found: str, expected: str = _READABLE) -> Document:
     hint = "name another file with --config FILE (/dev/null for none)"
-    problem = Problem(named_by, "config", found, "a TOML file that can be read", hint)
+    problem = Problem(named_by, "config", found, expected, hint)
     return Document(str(path), problem=problem)
 
 

@@ -32,6 +32,9 @@ _AWS_IPV6 = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23"
 
 _EXPECTED = "ADDRESS:PORT with a literal IP address, such as 127.0.0.1:9254"
 
+# No suggestion: "open" is near to many a slip, and serves whoever reaches the address.
+_imds = choice("attested", "open", "off", suggest=False)
+
 
 def read_listeners(table: Table, problems: list[Problem]) -> tuple[ListenConfig, ...]:
     """Return the listeners; the default one where none is given."""
@@ -69,7 +72,7 @@ def _read_one(setting: Setting, problems: list[Problem]) -> ListenConfig | None:
 
 def _listener(table: Table) -> ListenConfig | None:
     address = table.read("address", _address, None)
-    imds = table.read("imds", choice("attested", "open", "off"), "attested")
+    imds = table.read("imds", _imds, "attested")
     optional = table.read("optional", boolean, default=False)
     if address is None:
         return None

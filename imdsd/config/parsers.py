@@ -42,13 +42,13 @@ def text(value: object) -> str:
     return found
 
 
-def choice(*words: str) -> Parser[str]:
-    """Return a parser for one of a few words."""
+def choice(*words: str, suggest: bool = True) -> Parser[str]:
+    """Return a parser for one of a few words; a refusal names the nearest if it may."""
 
     def parse(value: object) -> str:
         found = _text(value)
         if found not in words:
-            near = nearest(found, words)
+            near = nearest(found, words) if suggest else None
             hint = f"did you mean {near}?" if near else ""
             raise ExpectedError(f"one of {', '.join(words)}", hint=hint)
         return found

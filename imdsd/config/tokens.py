@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from imdsd.config import parsers
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from imdsd.credentials.model import TokenSource
     from imdsd.errors import Problem
+
+P = TypeVar("P")
 
 _NAMING_KEYS = {"command": "command", "file": "file", "http": "url", "variable": "variable"}
 """The key that each source needs; alone, it also chooses the source."""
@@ -49,9 +51,9 @@ def read_token(
     return TokenConfig(
         source=_choose(table),
         audience=table.read("audience", _audience, DEFAULT_AUDIENCE),
-        command=table.read("command", _command, ()),
+        command=table.read("command", _filled_in(_command), ()),
         file=table.read("file", parsers.path(home), None),
-        url=table.read("url", parsers.url, ""),
+        url=table.read("url", _filled_in(parsers.url), ""),
         headers=_headers(table, environ, problems),
         pointer=table.read("pointer", _pointer, "/value"),
         variable=table.read("variable", _variable, ""),
@@ -94,6 +96,20 @@ def _command(value: object) -> tuple[str, ...]:
     if not words or not words[0] or any("\0" in word for word in words):
         raise ExpectedError("a list of texts, the first a program's name")
     return words
+
+
+def _filled_in(parse: parsers.Parser[P]) -> parsers.Parser[P]:
+    """Refuse a placeholder that nothing fills in: it would reach the issuer as it stands."""
+
+    def checked(value: object) -> P:
+        parsed = parse(value)
+        words = " ".join(parsed) if isinstance(parsed, tuple) else str(parsed)
+        for name in re.findall(r"\{([A-Za-z_]+)\}", words):
+            if name != "audience":
+                raise ExpectedError("{audience}, the only placeholder", found=f"{{{name}}}")
+        return parsed
+
+    return checked
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Where the file is looked for, and what is said of one that cannot be read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,28 @@ def test_problems_of_variables_are_told_beside_a_broken_file(tmp_path):
         "line 1, at its end",
         "IMDSD_LISTN",
     ]
+
+
+def exposed(tmp_path, *, mode, uid=None):
+    path = tmp_path / "imdsd.toml"
+    path.write_text('[token]\ncommand = "ona idp token"')
+    path.chmod(mode)
+    if uid is not None:
+        os.chown(path, uid, -1)
+    return refusal(flags={"config": str(path)})
+
+
+def test_a_file_that_everybody_may_write_is_refused_as_it_names_commands_to_run(tmp_path):
+    problem = exposed(tmp_path, mode=0o666)
+    assert "everybody may write" in problem.found
+    assert "it names commands to run" in problem.expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_strangers_file_is_refused(tmp_path):
+    assert "belongs to uid 65534" in exposed(tmp_path, mode=0o644, uid=65534).found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="other users share a group with themselves")
+def test_root_reads_no_file_that_a_group_may_write(tmp_path):
+    assert "its group may write" in exposed(tmp_path, mode=0o664).found

@@ -54,6 +54,8 @@ def test_the_key_that_is_set_chooses_the_source(tokens, lines, expected):
     [
         ('command = "a"\nfile = "/t"', "file", "command and file"),
         ('source = "file"', "source", "file beside it"),
+        ('command = "ona {audence}"', "command", "{audience}, the only placeholder"),
+        ('url = "https://x/?aud={audence}"', "url", "{audience}, the only placeholder"),
         ('source = "file"\nfile = "/t"\nurl = "https://x"', "url", 'url beside source = "file"'),
         ('source = "auto"\nvariable = "T"', "variable", 'source = "auto"'),
         ('source = "comand"', "source", "did you mean command?"),
