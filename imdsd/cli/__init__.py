@@ -141,7 +141,9 @@ def _module(verb: str) -> Verb:
 
 
 def _parser(verb: str, module: Verb) -> argparse.ArgumentParser:
-    parser = Parser(prog=f"imdsd {verb}", description=_sentence(VERBS[verb]))
+    # No abbreviations: --role is a name in some verbs and would be --role-arn in others.
+    description = _sentence(VERBS[verb])
+    parser = Parser(prog=f"imdsd {verb}", description=description, allow_abbrev=False)
     module.configure(parser)
     return parser
 

@@ -109,14 +109,14 @@ def await_role(
         deadline.poll(_POLL_SECONDS)
 
 
-def aim(name: str | None, caller: Caller) -> SdkTarget:
+def aim(name: str | None, caller: Caller, *, wait_seconds: float = START_SECONDS) -> SdkTarget:
     """Return where SDKs shall go for a role, once its first attempt has ended; waits up to 10 s.
 
     A role that cannot be served yet is a warning: SDKs try again by themselves, and a shell that
     opens must not wait for a person to log in.
     """
-    deadline = caller.deadline(START_SECONDS)
-    daemon = caller.find_daemon(wait_seconds=START_SECONDS)
+    deadline = caller.deadline(wait_seconds)
+    daemon = caller.find_daemon(wait_seconds=wait_seconds)
     role = await_role(daemon, name, until=_has_tried, deadline=deadline)
     if not role.served:
         warn(describe_unserved(role))

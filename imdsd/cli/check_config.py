@@ -12,6 +12,7 @@ from imdsd.host.accounts import gid_of, uids_of
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from imdsd.config import Config, ListenConfig, RoleConfig
 
@@ -41,10 +42,22 @@ def summary(config: Config, *, environ: Mapping[str, str]) -> Iterator[str]:
     if config.ca_bundle is not None:
         yield _line("ca bundle", str(config.ca_bundle))
     for role in config.roles:
-        source = build_source(role.token, environ=environ, ca_bundle=config.ca_bundle)
         yield ""
         yield from _role(role, is_default=role.name == config.default_role)
-        yield _line("token", f"{source.description}, audience {role.token.audience}")
+        source = _source(role, environ=environ, ca_bundle=config.ca_bundle)
+        yield _line("token", f"{source}, audience {role.token.audience}")
+
+
+def _source(role: RoleConfig, *, environ: Mapping[str, str], ca_bundle: Path | None) -> str:
+    """Say where tokens come from; of `auto`, what this environment offers now."""
+    if role.token.source != "auto":
+        return build_source(role.token, environ=environ, ca_bundle=ca_bundle).description
+    from imdsd.tokens.ambient import FindingKind, survey
+
+    for finding in survey(environ, audience=role.token.audience):
+        if finding.kind is not FindingKind.ABSENT:
+            return f"auto: {finding.name} is {finding.kind}: {finding.detail}"
+    return "auto: this environment offers no token source now"
 
 
 def _role(role: RoleConfig, *, is_default: bool) -> Iterator[str]:

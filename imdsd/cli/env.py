@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imdsd.cli._asking import Caller, add_role_option, aim, warn
+from imdsd.cli._asking import START_SECONDS, Caller, add_role_option, aim, warn
 from imdsd.host.sdk_environment import sdk_variables
 from imdsd.host.shadowing import shadowing
 from imdsd.host.shells import STYLES, assignments, render
@@ -29,6 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how to write them (default: sh). github masks the bearer and appends the"
         " variables to $GITHUB_ENV, for the steps that follow",
     )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=START_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait for a daemon that is starting (default: 10)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def perform(arguments: argparse.Namespace, caller: Caller) -> int:
     """Do it on behalf of a caller."""
-    variables = sdk_variables(aim(arguments.role, caller), environ=caller.environ)
+    variables = sdk_variables(
+        aim(arguments.role, caller, wait_seconds=arguments.timeout), environ=caller.environ
+    )
     untouched = {key: value for key, value in caller.environ.items() if key not in variables}
     for shadow in shadowing(untouched, home=caller.home):
         warn(str(shadow))

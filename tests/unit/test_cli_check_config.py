@@ -106,3 +106,14 @@ def test_no_secret_of_the_file_is_printed(check):
     code, out, err = check(source, "--role-arn", ARN.format("dev"))
     assert code == 0
     assert "canary" not in out + err
+
+
+def test_of_auto_it_says_what_this_environment_offers_now(check, monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("x")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "nope"))
+    code, out, _ = check("", "--role-arn", ARN.format("dev"), "--region", "eu-west-1")
+    assert code == 0
+    assert "auto: AWS_WEB_IDENTITY_TOKEN_FILE is broken: " in out
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    _, out, _ = check("", "--role-arn", ARN.format("dev"), "--region", "eu-west-1")
+    assert f"auto: AWS_WEB_IDENTITY_TOKEN_FILE is present: file {tmp_path / 'token'}" in out

@@ -110,6 +110,13 @@ def test_after_ten_seconds_it_prints_anyway_with_a_warning(env, daemon, capsys):
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in said.out
 
 
+def test_a_profile_may_choose_not_to_wait(env, daemon, capsys):
+    daemon.says(role_entry(state="starting", served=False))
+    clock = FakeWaitingClock()
+    assert env("--timeout", "0", clock=clock) == 0
+    assert clock.passed_seconds == 0
+
+
 @pytest.mark.parametrize("state", ["denied", "starting"])
 def test_a_role_whose_first_attempt_failed_keeps_no_shell_waiting(env, daemon, capsys, state):
     daemon.says(role_entry(state=state, served=False, last_error=LAST_ERROR))
