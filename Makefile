@@ -12,7 +12,7 @@ PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 .PHONY: demo test lint coverage bench constraints clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
-	@IMDSD_RUNTIME_DIR=$${IMDSD_RUNTIME_DIR:-$$(mktemp -d)} \
+	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
 		$(BIN)/imdsd demo --listen 127.0.0.1:0 -- $(abspath $(BIN))/python examples/tour.py
 
 test: $(VENV)/test.stamp            ## pass the tests

@@ -168,8 +168,9 @@ class StsExchange:
         cause = getattr(error, "kwargs", {}).get("error")
         untrusted = isinstance(error, exceptions.SSLError) or isinstance(cause, _UNTRUSTED)
         if untrusted or isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
+            where = getattr(error, "kwargs", {}).get("endpoint_url") or self._where
             return ExchangeError(
-                f"STS could not be reached at {self._where} ({type(cause or error).__name__})",
+                f"STS could not be reached at {where} ({type(cause or error).__name__})",
                 remedy=_CA_BUNDLE if untrusted else _NETWORK,
                 code="Unreachable",
             )

@@ -77,6 +77,7 @@ class Attempt(Generic[D]):
         self._clock = workshop.clock
         self._duration_seconds = terms.duration_seconds
         self.stage = Stage.MINT
+        self._skewed = False
 
     async def run(self, role: str) -> Snapshot[D]:
         """Return new credentials with their documents; raise `RefreshError`.
@@ -121,8 +122,9 @@ class Attempt(Generic[D]):
             now=self._clock.now(),
             minted_on_demand=self.source.minted_on_demand,
         )
-        for warning in warnings:
-            log.warning("clock_skewed", role=role, detail=warning)
+        if warnings and not self._skewed:
+            log.warning("clock_skewed", role=role, detail="; ".join(warnings))
+        self._skewed = bool(warnings)
         return claims
 
     async def _exchange(self, token: Secret, claims: Claims) -> IssuedSession:

@@ -64,11 +64,14 @@ async def bind_all(wanted: Sequence[ListenConfig], *, clock: Clock) -> tuple[Bou
 
 
 async def _bind(wanted: ListenConfig, clock: Clock) -> Bound:
-    deadline = clock.monotonic() + BUSY_SECONDS
+    deadline, told = clock.monotonic() + BUSY_SECONDS, False
     while True:
         try:
             return Bound(open_listener(wanted.host, wanted.port), wanted.imds)
-        except AddressBusyError:
+        except AddressBusyError as error:
             if clock.monotonic() >= deadline:
                 raise
+            if not told:
+                log.warning("address_busy", reason=str(error), waiting_seconds=BUSY_SECONDS)
+            told = True
         await clock.sleep(0.25)

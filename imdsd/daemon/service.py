@@ -185,6 +185,8 @@ class Daemon:
                 await self._take(self._boot.read_config())
             except ImdsdError as error:
                 self._metrics.reloaded(taken=False)
+                refused = " ".join(str(error).split())
+                self._ops.warnings = (*self._config.warnings, f"reload refused: {refused}")
                 log.error("reload_refused", reason=str(error), remains="everything as it was")
 
     async def _take(self, config: Config) -> None:

@@ -12,5 +12,5 @@ class SandboxUnavailableError(ImdsdError):
 if find_spec("cryptography") is None:
     raise SandboxUnavailableError(
         "the sandbox needs the package cryptography, which is not installed; "
-        "run: pip install 'imdsd[sandbox]'"
+        "install imdsd with its extra, as in: uv tool install 'imdsd[sandbox] @ git+URL'"
     )

@@ -92,7 +92,12 @@ def _renderers(*, text: bool, colours: bool) -> tuple[Processor, ...]:
     if text:
         plain = structlog.dev.plain_traceback
         return (structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain),)
-    return (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
+    return (structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer())
+
+
+def _ordered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = ("timestamp", "level", "event")
+    return {**{key: event[key] for key in first}, **event}
 
 
 def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

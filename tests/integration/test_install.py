@@ -43,4 +43,4 @@ def test_the_installed_command_runs_and_says_what_a_plain_install_lacks(installe
         [installed, "demo"], check=False, env=environ, capture_output=True, text=True
     )
     assert demo.returncode == 1
-    assert "pip install 'imdsd[sandbox]'" in demo.stderr
+    assert "'imdsd[sandbox] @ git+URL'" in demo.stderr

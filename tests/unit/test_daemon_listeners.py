@@ -94,9 +94,11 @@ async def test_a_port_in_use_is_waited_for(clock):
 async def test_a_port_that_stays_in_use_is_given_up_with_a_word_on_who_may_hold_it(clock):
     with taken() as (_, wanted):
         binding = asyncio.create_task(bind_all([wanted], clock=clock))
-        await clock.advance(BUSY_SECONDS + 1)
+        with capture_logs() as logs:
+            await clock.advance(BUSY_SECONDS + 1)
         with pytest.raises(AddressBusyError, match=f"127.0.0.1:{wanted.port} is in use.*ss -ltnp"):
             await soon(binding)
+    assert [event["event"] for event in logs] == ["address_busy"]
 
 
 async def test_what_time_does_not_heal_is_not_waited_for(clock):

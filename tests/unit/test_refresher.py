@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from imdsd.credentials.model import RoleState
 from imdsd.errors import (
@@ -175,6 +176,17 @@ async def test_a_token_that_sts_would_refuse_is_minted_once_more(bench):
     refresher = bench.refresher()
     assert await refresher.refresh() is None
     assert bench.source.minted == 2
+
+
+async def test_a_skewed_clock_is_told_of_once_and_refuses_nothing(bench):
+    refresher, told = bench.refresher(), []
+    for iat in (-300, -300, 0, -300):
+        issued = bench.clock.now().timestamp() + iat
+        bench.source.next.append(web_identity_token(bench.clock, iat=issued))
+        with capture_logs() as logs:
+            assert await refresher.refresh() is None
+        told.append([event["event"] for event in logs].count("clock_skewed"))
+    assert told == [1, 0, 0, 1]
 
 
 async def test_a_second_bad_token_never_reaches_sts(bench):

@@ -116,4 +116,4 @@ def test_without_cryptography_the_import_says_what_to_install():
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
     )
-    assert "pip install 'imdsd[sandbox]'" in run.stdout
+    assert "'imdsd[sandbox] @ git+URL'" in run.stdout
