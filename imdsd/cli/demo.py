@@ -181,7 +181,7 @@ def _in_sandbox(config: Config, sandbox: Sandbox) -> Config:
             sts_endpoint_url=sandbox.sts_url,
             token=TokenConfig(
                 source="http",
-                audience=role.token.audience,
+                audience=config.token.audience,
                 url=f"{sandbox.token_url}?audience={{audience}}",
             ),
         )

@@ -49,6 +49,7 @@ class Refresher(Generic[D]):
         self._denied = False
         self._tries = self._limited_tries = self._denied_tries = 0
         self._spread_next = True
+        self._told: tuple[RoleState, str] | None = None
         self._running: asyncio.Task[RefreshError | None] | None = None
         self._settled = asyncio.Event()
         self.published = asyncio.Event()
@@ -147,12 +148,20 @@ class Refresher(Generic[D]):
 
     def _hurry(self) -> None:
         monotonic = self._clock.monotonic()
-        if self._denied or self.attempting or monotonic - self._hurried_at < HURRY_SECONDS:
+        if not self._hurriable or self.attempting or monotonic - self._hurried_at < HURRY_SECONDS:
             return
         self._hurried_at = monotonic
         self._bring_forward()
         if self.seconds_until_due() <= 0:
             self.start()
+
+    @property
+    def _hurriable(self) -> bool:
+        """Whether asking sooner may help: not where STS refused, or said when to come back."""
+        if self.failure is None:
+            return True
+        error = self.failure.error
+        return error.retry is Retry.ALWAYS and not error.retry_after_seconds and not self._denied
 
     def _bring_forward(self) -> None:
         self.due = self._after(max(0.0, self._not_before - self._clock.monotonic()))
@@ -164,13 +173,13 @@ class Refresher(Generic[D]):
     # One attempt
 
     async def _run(self) -> RefreshError | None:
-        before, started = self.state, self._clock.monotonic()
+        started = self._clock.monotonic()
         try:
             self._succeeded(await self.attempt.run(self.name))
         except RefreshError as error:
-            self._failed(error, before)
+            self._failed(error)
         except Exception as error:  # noqa: BLE001  # a bug must cost one attempt, never the daemon
-            self._crashed(error, before)
+            self._crashed(error)
         finally:
             self._settled.set()
             self.changed()
@@ -185,6 +194,7 @@ class Refresher(Generic[D]):
         self.refreshes += 1
         self.published.set()
         self._spread_next = self._denied = False
+        self._told = None
         self.failure, self._tries, self._limited_tries, self._denied_tries = None, 0, 0, 0
         log.info(
             "credentials_refreshed",
@@ -204,15 +214,13 @@ class Refresher(Generic[D]):
         issued = snapshot.dead_at - snapshot.session_seconds
         return Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
 
-    def _crashed(self, error: Exception, before: RoleState) -> None:
-        known = self.failure.error.code if self.failure else None
-        if known != _CRASH:
+    def _crashed(self, error: Exception) -> None:
+        if self.failure is None or self.failure.error.code != _CRASH:
             log.error("refresh_crashed", role=self.name, exc_info=error)
         reason = f"internal error: {type(error).__name__}"
-        self._failed(RefreshError(reason, code=_CRASH, stage=self.attempt.stage), before)
+        self._failed(RefreshError(reason, code=_CRASH, stage=self.attempt.stage))
 
-    def _failed(self, error: RefreshError, before: RoleState) -> None:
-        known = self.failure.error if self.failure else None
+    def _failed(self, error: RefreshError) -> None:
         self.failure = Failure(error, self._clock.now())
         self.failures += 1
         self._tries += 1
@@ -224,9 +232,7 @@ class Refresher(Generic[D]):
             self._limited_tries = 0
         self.due = self._after(self._pause(error))
         self._workshop.metrics.refresh_failed(self.name, error.stage, error.code)
-        self._report(
-            error, news=self.state is not before or known is None or known.code != error.code
-        )
+        self._report(error)
 
     def _pause(self, error: RefreshError) -> float:
         draw = self._workshop.draw()
@@ -238,7 +244,9 @@ class Refresher(Generic[D]):
             return schedule.asked_pause(error.retry_after_seconds)
         return schedule.retry_pause(self._tries, self.remaining_seconds, draw=draw)
 
-    def _report(self, error: RefreshError, *, news: bool) -> None:
+    def _report(self, error: RefreshError) -> None:
+        # Credentials may have expired since the last try: that is news, though the reason is not.
+        news, self._told = (self.state, error.code) != self._told, (self.state, error.code)
         level = "debug" if not news else "error" if self._denied else "warning"
         getattr(log, level)(
             "refresh_failed",

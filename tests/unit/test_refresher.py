@@ -309,6 +309,34 @@ async def test_a_request_that_finds_nothing_cuts_the_pause_once_in_two_seconds()
     assert len(bench.exchange.asked) == tries + 2
 
 
+@pytest.mark.parametrize(
+    "error", [ACCESS_DENIED, ExchangeError("Throttling", retry_after_seconds=60)], ids=str
+)
+async def test_requests_do_not_hurry_what_sts_refused_or_asked_to_wait(error):
+    bench = Bench(draw=lambda: 0.999)
+    bench.exchange.always = error
+    refresher = bench.refresher()
+    await refresher.refresh()
+    assert await refresher.current_within(0.4) is None
+    assert len(bench.exchange.asked) == 1
+
+
+async def test_each_change_of_state_is_told_once_an_expiry_between_two_tries_too(bench):
+    refresher = await held(bench.refresher())
+    bench.exchange.always = UNREACHABLE
+    with capture_logs() as logs:
+        for seconds in (60, 60, 3500, 60):
+            await bench.clock.advance(seconds)
+            await refresher.refresh()
+    told = [(event["log_level"], event["state"]) for event in logs]
+    assert told == [
+        ("warning", "degraded"),
+        ("debug", "degraded"),
+        ("warning", "expired"),
+        ("debug", "expired"),
+    ]
+
+
 async def test_requests_do_not_hurry_a_denied_role(bench):
     bench.exchange.always = MALFORMED
     refresher = bench.refresher()
