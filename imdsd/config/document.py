@@ -72,9 +72,7 @@ def _exposed(found: os.stat_result) -> str:
         return ""
     if found.st_uid not in (0, os.geteuid()):
         return f"belongs to uid {found.st_uid}"
-    if found.st_mode & stat.S_IWOTH:
-        return "everybody may write"
-    return "its group may write" if found.st_mode & stat.S_IWGRP and os.geteuid() == 0 else ""
+    return "everybody may write" if found.st_mode & stat.S_IWOTH else ""
 
 
 def _unreadable(path: Path, named_by: str, found: str, expected: str = _READABLE) -> Document:

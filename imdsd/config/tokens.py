@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from imdsd.config import parsers
 from imdsd.config.model import DEFAULT_AUDIENCE, TokenConfig
-from imdsd.config.tables import ExpectedError, Setting, Settings, Table, problem_of, shown
+from imdsd.config.tables import ExpectedError, Setting, Settings, Table, nearest, problem_of, shown
 from imdsd.secret import Secret
 
 if TYPE_CHECKING:
@@ -99,13 +99,14 @@ def _command(value: object) -> tuple[str, ...]:
 
 
 def _filled_in(parse: parsers.Parser[P]) -> parsers.Parser[P]:
-    """Refuse a placeholder that nothing fills in: it would reach the issuer as it stands."""
+    """Refuse a misspelt placeholder: it would reach the issuer as it stands."""
 
     def checked(value: object) -> P:
         parsed = parse(value)
         words = " ".join(parsed) if isinstance(parsed, tuple) else str(parsed)
-        for name in re.findall(r"\{([A-Za-z_]+)\}", words):
-            if name != "audience":
+        for name in re.findall(r"(?<!\$)\{([A-Za-z_]+)\}", words):
+            # Other words in braces are a shell's, awk's or jq's own.
+            if name != "audience" and nearest(name, ("audience",)):
                 raise ExpectedError("{audience}, the only placeholder", found=f"{{{name}}}")
         return parsed
 

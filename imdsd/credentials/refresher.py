@@ -49,6 +49,7 @@ class Refresher(Generic[D]):
         self._denied = False
         self._tries = self._limited_tries = self._denied_tries = 0
         self._spread_next = True
+        self._closed = False
         self._told: tuple[RoleState, str] | None = None
         self._running: asyncio.Task[RefreshError | None] | None = None
         self._settled = asyncio.Event()
@@ -131,17 +132,15 @@ class Refresher(Generic[D]):
 
     async def refresh(self) -> RefreshError | None:
         """Join or start an attempt and return its failure; leaving early cancels nothing."""
+        if self._closed:
+            return _given_up()
         attempt = self.start()
         await asyncio.wait((attempt,))
-        if attempt.cancelled():
-            return RefreshError(
-                "the attempt was given up: the daemon stops, or the role was removed",
-                code="GivenUp",
-            )
-        return attempt.result()
+        return _given_up() if attempt.cancelled() else attempt.result()
 
     async def aclose(self) -> None:
-        """End the attempt under way; its result is dropped."""
+        """End the attempt under way, its result dropped, and let no other begin."""
+        self._closed = True
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -158,8 +157,8 @@ class Refresher(Generic[D]):
     @property
     def _hurriable(self) -> bool:
         """Whether asking sooner may help: not where STS refused, or said when to come back."""
-        if self.failure is None:
-            return True
+        if self._closed or self.failure is None:
+            return not self._closed
         error = self.failure.error
         return error.retry is Retry.ALWAYS and not error.retry_after_seconds and not self._denied
 
@@ -259,3 +258,8 @@ class Refresher(Generic[D]):
             serving_for_seconds=round(self.remaining_seconds),
             next_try_at=self.due.at,
         )
+
+
+def _given_up() -> RefreshError:
+    reason = "the attempt was given up: the daemon stops, or the role was removed"
+    return RefreshError(reason, code="GivenUp")

@@ -26,6 +26,7 @@ from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.errors import ImdsdError
 from imdsd.host.accounts import gid_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
+from imdsd.host.listening import BACKLOG
 from imdsd.host.peer import PeerLookup
 from imdsd.host.systemd import notify
 from imdsd.telemetry.metrics import Metrics
@@ -65,6 +66,7 @@ class Daemon:
         Raises `ListenError` when a listener cannot be opened.
         """
         self._warn()
+        self._handle_signals()
         async with AsyncExitStack() as stack:
             stack.callback(self._peers.close)
             bound = await bind_all(self._config.listen, clock=self._clock)
@@ -72,7 +74,6 @@ class Daemon:
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
             for each in bound:
                 await self._open(door, each, stack)
-            self._handle_signals()
             self._announce(bound)
             ready(tuple(each.name for each in bound))
             await self._live()
@@ -132,7 +133,7 @@ class Daemon:
             allowed_uids=self._allowed_uids,
         )
         server = await asyncio.get_running_loop().create_server(
-            lambda: door.protocol(listener), sock=bound.opened
+            lambda: door.protocol(listener), sock=bound.opened, backlog=BACKLOG
         )
         stack.callback(server.close)
 
@@ -183,11 +184,12 @@ class Daemon:
             self._reload.clear()
             try:
                 await self._take(self._boot.read_config())
-            except ImdsdError as error:
+            except Exception as error:  # noqa: BLE001  # no file may end a daemon that serves
                 self._metrics.reloaded(taken=False)
-                refused = " ".join(str(error).split())
+                known = isinstance(error, ImdsdError)
+                refused = " ".join(str(error).split()) if known else type(error).__name__
                 self._ops.warnings = (*self._config.warnings, f"reload refused: {refused}")
-                log.error("reload_refused", reason=str(error), remains="everything as it was")
+                log.error("reload_refused", reason=refused, remains="everything as it was")
 
     async def _take(self, config: Config) -> None:
         if refused := unreloadable_changes(self._config, config):

@@ -49,6 +49,12 @@ def test_the_key_that_is_set_chooses_the_source(tokens, lines, expected):
     assert tokens(f"[token]\n{lines}", environ={"HOME": "/home/me"}) == [expected]
 
 
+@pytest.mark.parametrize("words", ["awk '{print}'", "sh -c 'echo ${audiences}'", "jq '{token}'"])
+def test_braces_of_other_languages_are_left_alone(tokens, words):
+    (config,) = tokens(f'[token]\ncommand = "{words}"')
+    assert config.source == "command"
+
+
 @pytest.mark.parametrize(
     ("lines", "key", "said"),
     [

@@ -32,7 +32,7 @@ REVEALS = {
     "sandbox/issuer.py": 1,  # the sandbox's own tokens
     "sandbox/sigv4.py": 1,  # the sandbox's own keys, to check a signature
     "secret.py": 1,  # to be compared
-    "sts.py": 4,  # the token to STS; a session's keys to sign the next call, and to redact both
+    "sts/exchange.py": 4,  # the token to STS; a session's keys to sign the next call, and to redact both
     "tokens/claims.py": 1,  # the token, to be read
     "tokens/http.py": 2,  # headers, to the token service
 }

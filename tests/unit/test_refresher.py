@@ -370,3 +370,11 @@ async def test_closing_drops_the_attempt_under_way_and_tells_who_waits_for_it(be
     assert (await caller).code == "GivenUp"
     await bench.clock.advance(10)
     assert refresher.current() is None
+
+
+async def test_once_closed_neither_a_request_nor_a_person_starts_another_attempt(bench):
+    refresher = bench.refresher()
+    await refresher.aclose()
+    assert await refresher.current_within(0.4) is None
+    assert (await refresher.refresh()).code == "GivenUp"
+    assert bench.source.minted == 0

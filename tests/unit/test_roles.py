@@ -218,3 +218,23 @@ async def test_a_reload_asks_at_once_for_a_denied_role(bench):
         await roles.replace([bench.definition()], "dev")
         await settle()
         assert roles.default.current() is not None
+
+
+async def test_attempts_are_given_up_side_by_side(bench):
+    class Stubborn:
+        description = "stubborn"
+        renewable = minted_on_demand = True
+
+        async def mint(self):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await bench.clock.sleep(2)
+
+    bench.source = Stubborn()
+    roles = roles_of(bench, *map(bench.definition, "abc"), default="a")
+    task = asyncio.create_task(roles.run())
+    await settle()
+    task.cancel()
+    await bench.clock.advance(2)
+    assert task.done()

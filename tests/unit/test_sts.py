@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import ipaddress
 import json
 import ssl
@@ -334,10 +335,34 @@ async def test_a_long_message_is_cut_and_kept_to_one_line():
     assert "\n" not in str(error)
 
 
-async def test_a_long_code_is_cut():
-    async with impostor(error_xml("O" * 10_000, "x"), status=400) as url:
+@pytest.mark.parametrize("code", ["O" * 10_000, CANARY, "a b", "<x>"])
+async def test_what_is_no_code_is_not_repeated_as_one(code):
+    async with impostor(error_xml(html.escape(code), "x"), status=400) as url:
         error = await complaint(url)
-    assert error.code == "O" * 64
+    assert error.code == "Unknown"
+
+
+async def test_a_part_of_the_token_in_a_message_is_redacted():
+    part = "x" * 300
+    async with impostor(error_xml("AccessDenied", f"no {part[:-1]} here"), status=403) as url:
+        error = await complaint(url, token=f"head.{part}.tail")
+    assert error.reason == "AccessDenied: no … here"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_since_the_token_would_go_along(status):
+    asked = []
+
+    def elsewhere(form):
+        asked.append(form)
+        return session_xml()
+
+    async with impostor(elsewhere) as other:
+        headers = {"Location": f"{other}/"}
+        async with impostor("", status=status, headers=headers) as url:
+            error = await complaint(url)
+    assert asked == []
+    assert error.retry is Retry.ALWAYS
 
 
 @pytest.mark.parametrize("blank", ["key", "secret", "token"])

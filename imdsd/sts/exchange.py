@@ -1,4 +1,4 @@
-"""The exchange of a web identity token for credentials: the only module that knows botocore.
+"""The exchange of a web identity token for credentials: what STS is asked, and what it answers.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 """
@@ -6,11 +6,9 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentit
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
-import os
+import re
 import ssl
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,18 +17,18 @@ from urllib.parse import urlsplit
 from imdsd.addresses import is_loopback
 from imdsd.errors import DurationRefusedError, ExchangeError, RefreshError, Retry
 from imdsd.secret import Secret
+from imdsd.sts.library import client_config, shared_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONNECT_SECONDS = 2.0
-READ_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
 _HOP_SECONDS = 900
 """A role that only leads to the next one needs no longer session; STS gives none shorter."""
 
 _MESSAGE_CHARACTERS = 500
-_LOADING = threading.Lock()
+_CODE = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
+_LONG_RUN = re.compile(r"[\w+=-]{65,}", re.ASCII)
 # Beside what TLS itself raises: a certificate bundle that is gone or may not be read.
 _UNTRUSTED = (ssl.SSLError, FileNotFoundError, PermissionError)
 
@@ -105,7 +103,7 @@ class StsExchange:
         """
         if self._session is None:
             # The import takes a third of a second: in a thread, so that requests are answered.
-            self._session = await asyncio.to_thread(_shared_session)
+            self._session = await asyncio.to_thread(shared_session)
         *way, last = role_arn, *chain
         hops = [(arn, {"DurationSeconds": _HOP_SECONDS}) for arn in way]
         hops.append((last, _last_hop(duration_seconds, policy, policy_arns)))
@@ -146,7 +144,7 @@ class StsExchange:
             "region_name": self._region,
             "endpoint_url": self._endpoint_url,
             "verify": self._verify,
-            "config": _client_config(signed=signer is not None, proxied=not self._on_loopback),
+            "config": client_config(signed=signer is not None, proxied=not self._on_loopback),
         }
         if signer is not None:
             settings["aws_access_key_id"] = signer.access_key_id
@@ -192,47 +190,6 @@ def _last_hop(
     return settings
 
 
-def _shared_session() -> Any:
-    """Return the session of all roles; each of its own would hold botocore's data once more."""
-    with _LOADING:
-        return _isolated_session()
-
-
-@functools.cache
-def _isolated_session() -> Any:
-    """Return a botocore session that reads no variable, no file and no credential."""
-    provider = importlib.import_module("botocore.configprovider")
-    session = importlib.import_module("aiobotocore.session").AioSession()
-    variables = provider.BOTOCORE_DEFAUT_SESSION_VARIABLES
-    constants = {name: default for name, (_, _, default, _) in variables.items()}
-    constants["config_file"] = constants["credentials_file"] = os.devnull
-    store = provider.ConfigValueStore(
-        mapping={name: provider.ConstantProvider(value) for name, value in constants.items()}
-    )
-    session.register_component("config_store", store)
-    session.register_component(
-        "credential_provider",
-        importlib.import_module("botocore.credentials").CredentialResolver([]),
-    )
-    # Here, so that roles which start side by side do not each read the 8 MB that they share.
-    session.warm_up_loader_caches("sts")
-    return session
-
-
-def _client_config(*, signed: bool, proxied: bool) -> Any:
-    config = importlib.import_module("aiobotocore.config")
-    return config.AioConfig(
-        signature_version=None if signed else importlib.import_module("botocore").UNSIGNED,
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        ignore_configured_endpoint_urls=True,
-        max_pool_connections=1,
-        proxies=None if proxied else {},
-        warm_up_loader_caches=True,
-    )
-
-
 def _parsed(answer: dict[str, Any]) -> StsSession:
     try:
         issued = answer["Credentials"]
@@ -261,11 +218,13 @@ def _secrets(signer: StsSession | None, asked: dict[str, Any]) -> list[str]:
 
 def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
     found = response.get("Error", {})
-    code = str(found.get("Code", "Unknown"))[:64]
+    code = str(found.get("Code", ""))
+    code = code if _CODE.fullmatch(code) else "Unknown"
     message = str(found.get("Message", ""))
     for secret in filter(None, secrets):
         message = message.replace(secret, "…")
-    message = message[:_MESSAGE_CHARACTERS]
+    # An impostor may echo the token in part: no sentence of STS has a word as long.
+    message = _LONG_RUN.sub("…", message)[:_MESSAGE_CHARACTERS]
     if code == "ValidationError" and (
         "MaxSessionDuration" in message or "1 hour session limit" in message
     ):
