@@ -31,8 +31,9 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def _opened(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
+        opened.settimeout(0)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ipaddress.ip_address(host).is_link_local:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")

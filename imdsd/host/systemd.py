@@ -18,8 +18,10 @@ def notify(environ: Mapping[str, str], message: str) -> None:
     address = environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as channel:
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+    ):
         channel.settimeout(PATIENCE_SECONDS)
         channel.connect("\0" + address[1:] if address[0] == "@" else address)
         channel.sendall(message.encode())
