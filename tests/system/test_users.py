@@ -188,8 +188,14 @@ def _record(port):
 
 async def test_a_client_that_is_gone_is_not_taken_for_anybody(daemons, sandbox):
     daemon = await daemons.serve(settings(sandbox)).ready()
-    for _ in range(50):
+
+    async def leave_before_the_answer():
         with socket.create_connection(("127.0.0.1", daemon.port)) as client:
-            client.sendall(b"PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await eventually(daemon.is_ready, what="the daemon answers the next one")
+            client.sendall(
+                b"PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\n"
+                b"X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n"
+            )
+        return await daemon.metric("imdsd_guard_refusals_total", guard="peer")
+
+    await eventually(leave_before_the_answer, what="a client that is gone is refused")
     assert (await role_document_as(0, daemon))[0] == 200
