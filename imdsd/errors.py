@@ -27,10 +27,18 @@ class ImdsdError(Exception):
     """Root of every error this project raises; its text is fit for a person."""
 
 
+def tidy(text: str, *, most: int = 500) -> str:
+    """Return text that may be foreign as one printable line of at most `most` characters."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(printable.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 class RefreshError(ImdsdError):
     """One stage of a refresh failed.
 
-    `reason` is one line, the useful sentence first, free of secrets; `remedy` says what to do.
+    `reason` is one line of at most 500 characters, the useful sentence first, free of secrets;
+    `remedy` says what to do.
     """
 
     stage = Stage.MINT
@@ -47,12 +55,12 @@ class RefreshError(ImdsdError):
         stage: Stage | None = None,
     ) -> None:
         self.stage = stage or type(self).stage
-        self.reason = " ".join(reason.split())
-        self.remedy = remedy
+        self.reason = tidy(reason)
+        self.remedy = tidy(remedy)
         self.retry = retry
         self.retry_after_seconds = retry_after_seconds
         self.code = code or type(self).code
-        super().__init__(f"{self.reason}; {remedy}" if remedy else self.reason)
+        super().__init__(f"{self.reason}; {self.remedy}" if remedy else self.reason)
 
     @property
     def retryable(self) -> bool:
@@ -75,9 +83,10 @@ class ClaimsError(RefreshError):
 
     def __init__(self, claim: str, *, found: str, expected: str, remedy: str = "") -> None:
         self.claim = claim
-        self.found = found
+        # A token may say anything, at any length; what was expected must fit beside it.
+        self.found = tidy(found, most=200)
         self.expected = expected
-        super().__init__(f"{claim} is {found}, expected {expected}", remedy=remedy)
+        super().__init__(f"{claim} is {self.found}, expected {expected}", remedy=remedy)
 
 
 class ExchangeError(RefreshError):

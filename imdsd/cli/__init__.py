@@ -30,19 +30,26 @@ VERBS = {
     "wait": "return when the role can be served",
     "credential-process": "print what credential_process in ~/.aws/config wants",
     "status": "show every role: its state, until when, what failed last",
+    "metadata": "print what clients of the metadata service see",
     "refresh": "obtain new credentials now and say what happened",
     "token": "mint a web identity token and print it, or its claims",
+    "event": "tell clients of a spot interruption, maintenance and the like",
     "check-config": "check the configuration and say what would be used",
 }
 """Every verb and its one-line help; the verb's module is imported when it is chosen."""
 
-_COMMAND_FORMS = {"demo": "demo [-- COMMAND…]", "exec": "exec -- COMMAND…"}
+_COMMAND_FORMS = {
+    "demo": "demo [-- COMMAND…]",
+    "exec": "exec -- COMMAND…",
+    "event": "event KIND",
+    "metadata": "metadata get|tree",
+}
 
 _GROUPS = {
     "run": ("serve", "demo"),
     "use": ("env", "exec", "wait", "credential-process"),
-    "look": ("status", "check-config"),
-    "other": ("refresh", "token"),
+    "look": ("status", "metadata", "check-config"),
+    "other": ("refresh", "token", "event"),
 }
 
 EXIT_CODES: tuple[tuple[type[ImdsdError], int], ...] = (
@@ -91,6 +98,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the message as ours, with where to read more."""
         raise UsageError(f"{message}\nTry: {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Have a word that is none of the choices named with the nearest that is."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            choices = [str(choice) for choice in action.choices or ()]
+            near = difflib.get_close_matches(str(value), choices, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise argparse.ArgumentError(action, f"{error.message}{hint}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

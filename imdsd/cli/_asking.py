@@ -62,6 +62,19 @@ def add_role_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def patience(text: str) -> float:
+    """Return the seconds of a `--timeout`; raises ArgumentTypeError for what is no such number."""
+    import argparse  # the parser that calls has it already
+
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:  # so written, it refuses NaN too
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of seconds, 0 or more")
+    return seconds
+
+
 def warn(text: str) -> None:
     """Tell a person something that does not stop the verb."""
     sys.stderr.write(f"imdsd: warning: {text}\n")

@@ -41,6 +41,8 @@ def summary(config: Config, *, environ: Mapping[str, str]) -> Iterator[str]:
     yield _line("logs", f"{config.log_level}, {config.log_format}")
     if config.ca_bundle is not None:
         yield _line("ca bundle", str(config.ca_bundle))
+    if told := ", ".join(_metadata(config)):
+        yield _line("metadata", told)
     for role in config.roles:
         yield ""
         yield from _role(role, is_default=role.name == config.default_role)
@@ -77,6 +79,20 @@ def _duration(role: RoleConfig) -> str:
     if role.duration_seconds is not None:
         return f"{role.duration_seconds} s"
     return "3600 s, or 43200 s where the web identity token cannot be minted again"
+
+
+def _metadata(config: Config) -> Iterator[str]:
+    """Say how much of the metadata tree is configured."""
+    if leaves := len(config.metadata.settings.leaves):
+        yield _counted(leaves, "leaf", "leaves")
+    if events := len(config.metadata.events):
+        yield _counted(events, "event", "events")
+    if config.upstream is not None:
+        yield f"{_counted(len(config.upstream.paths), 'path', 'paths')} from {config.upstream.url}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _listener(listener: ListenConfig) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imdsd.cli._asking import START_SECONDS, Caller, add_role_option, aim, warn
+from imdsd.cli._asking import START_SECONDS, Caller, add_role_option, aim, patience, warn
 from imdsd.host.sdk_environment import sdk_variables
 from imdsd.host.shadowing import shadowing
 from imdsd.host.shells import STYLES, assignments, render
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=patience,
         default=START_SECONDS,
         metavar="SECONDS",
         help="how long to wait for a daemon that is starting (default: 10)",

@@ -145,7 +145,7 @@ def _cells(role: RoleStatus, *, now: datetime) -> tuple[RenderableType, ...]:
         Text.assemble((role.name, "bold"), (" ★" if role.default else "", "yellow")),
         Text(role.state, style=_STYLES.get(role.state, "")),
         Text(relative(role.expires_at, now=now), style="" if role.served else "red"),
-        Text(relative(role.refresh_at, now=now) if role.renewable else "never"),
+        Text(relative(role.refresh_at, now=now) if role.refresh_at else "never"),
         Text.assemble(f"{role.refreshes} ok", failed),
         Text(role.token_source),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imdsd.client.http import Reply, request
+from imdsd.client.http import RawReply, Reply, request, request_raw
 from imdsd.client.waiting import Deadline
 from imdsd.errors import NoDaemonError, RuntimeDirectoryError, UsageError
 from imdsd.host.daemon_record import BEARER_NAME, DaemonRecord, FoundDaemon, trusted_by
@@ -16,6 +16,7 @@ from imdsd.host.runtime_directory import survey
 from imdsd.secret import Secret
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
     from imdsd.client.waiting import WaitingClock
@@ -48,15 +49,41 @@ class Daemon:
         """Ask for a document; raises NoDaemonError when nobody of ours answers in 5 s."""
         return self._ask("GET", path, seconds=_GET_SECONDS)
 
-    def post(self, path: str) -> Reply:
+    def post(self, path: str, document: Mapping[str, object] | None = None) -> Reply:
         """Ask for something to be done; the daemon answers when it has ended, at most 90 s."""
-        return self._ask("POST", path, seconds=_POST_SECONDS)
+        return self._ask("POST", path, seconds=_POST_SECONDS, document=document)
 
-    def _ask(self, method: str, path: str, *, seconds: float) -> Reply:
-        # The daemon may have gone since it was found, and another user have taken the port.
+    def delete(self, path: str) -> Reply:
+        """Ask for something to be forgotten, within 5 s."""
+        return self._ask("DELETE", path, seconds=_GET_SECONDS)
+
+    def ask_as_client(self, method: str, path: str, headers: Mapping[str, str]) -> RawReply:
+        """Ask the metadata service what any client may, without the bearer, within 5 s."""
         _refuse_stranger(self.address, uid=self.uid)
+        deadline = Deadline.after(_GET_SECONDS, clock=self.clock)
+        return request_raw(self.address, method, path, headers=headers, deadline=deadline)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        document: Mapping[str, object] | None = None,
+    ) -> Reply:
         deadline = Deadline.after(seconds, clock=self.clock)
-        return request(self.address, method, path, bearer=self.bearer, deadline=deadline)
+        with PeerLookup() as lookup:
+            # The daemon may have gone since it was found, and another user have taken the port.
+            _judge_listener(lookup, self.address, uid=self.uid)
+            return request(
+                self.address,
+                method,
+                path,
+                bearer=self.bearer,
+                deadline=deadline,
+                judge=lambda connection: judge_other_end(lookup, connection, uid=self.uid),
+                document=document,
+            )
 
 
 def find_daemon(
@@ -65,16 +92,18 @@ def find_daemon(
     uid: int,
     clock: WaitingClock,
     wait_seconds: float = 0.0,
+    grace_seconds: float = GRACE_SECONDS,
     root: Path = Path("/"),
 ) -> Daemon:
     """Return the one daemon this user may ask.
 
     A daemon that holds its lock but does not listen yet is waited for; where there is none at
-    all, at most 3 s are given to one that is about to appear. Raises NoDaemonError when there
-    is none of ours, UsageError when there are several.
+    all, at most `grace_seconds` are given to one that is about to appear. Raises NoDaemonError
+    when there is none of ours, UsageError when there are several.
     """
+    grace_seconds = min(grace_seconds, wait_seconds)
     deadline = Deadline.after(wait_seconds, clock=clock)
-    grace = Deadline.after(min(GRACE_SECONDS, wait_seconds), clock=clock)
+    grace = Deadline.after(grace_seconds, clock=clock)
     while True:
         seen = survey(environ, uid=uid, root=root)
         found = _only_one(seen)
@@ -83,7 +112,8 @@ def find_daemon(
             return daemon
         limit = deadline if found else grace
         if limit.passed:
-            raise NoDaemonError(_explain(seen))
+            waited = 0.0 if found else grace_seconds
+            raise NoDaemonError(_explain(seen, waited_seconds=waited))
         limit.poll()
 
 
@@ -147,19 +177,40 @@ def _refuse_stranger(address: tuple[str, int], *, uid: int) -> bool:
     Where the kernel cannot tell whose socket it is, the files' owner has to do.
     """
     with PeerLookup() as lookup:
-        owner = lookup.listener_uid(*address)
-        supported = lookup.supported
+        return _judge_listener(lookup, address, uid=uid) or not lookup.supported
+
+
+def _judge_listener(lookup: PeerLookup, address: tuple[str, int], *, uid: int) -> bool:
+    owner = lookup.listener_uid(*address)
+    _refuse_owner(owner, address, uid=uid)
+    return owner is not None
+
+
+def judge_other_end(lookup: PeerLookup, connection: socket.socket, *, uid: int) -> None:
+    """Raise NoDaemonError when another user is at the other end, before anything is sent.
+
+    The port may have changed hands between the first look and the connect. Until a connection is
+    accepted the kernel names no owner of its other end: then it is the listener's, which was
+    looked at just before.
+    """
+    here, there = connection.getsockname()[:2], connection.getpeername()[:2]
+    _judge_listener(lookup, there, uid=uid)
+    peer = lookup.find_peer(here, there)
+    _refuse_owner(peer.uid if peer else None, there, uid=uid)
+
+
+def _refuse_owner(owner: int | None, address: tuple[str, int], *, uid: int) -> None:
     if owner is not None and not trusted_by(uid)(owner):
         raise NoDaemonError(
             f"{address[0]} port {address[1]} is held by uid {owner}, which is not this user,"
             " root or imdsd; nothing was sent there: stop that program, or serve on another port"
         )
-    return owner is not None or not supported
 
 
-def _explain(seen: Mapping[Path, FoundDaemon | str]) -> str:
+def _explain(seen: Mapping[Path, FoundDaemon | str], *, waited_seconds: float) -> str:
     places = "; ".join(f"{path}: {_in_words(each)}" for path, each in seen.items())
-    return f"no daemon is running ({places}); start one with `imdsd serve` or `imdsd demo`"
+    waited = f", and none appeared within {waited_seconds:g} s" if waited_seconds else ""
+    return f"no daemon is running{waited} ({places}); start one with `imdsd serve` or `imdsd demo`"
 
 
 def _in_words(each: FoundDaemon | str) -> str:

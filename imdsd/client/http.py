@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsd.errors import NoDaemonError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from imdsd.client.waiting import Deadline
     from imdsd.secret import Secret
 
@@ -42,39 +44,90 @@ class Reply:
         return str(self.document.get("Code") or self.document.get("code") or "")
 
 
-def request(
-    address: tuple[str, int], method: str, path: str, *, bearer: Secret, deadline: Deadline
-) -> Reply:
-    """Send one request to the daemon and read its JSON answer before the deadline.
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """What the metadata service answered. The body may hold credentials, so it does not print."""
 
+    status: int
+    body: bytes = field(repr=False)
+
+
+def request(
+    address: tuple[str, int],
+    method: str,
+    path: str,
+    *,
+    bearer: Secret,
+    deadline: Deadline,
+    judge: Callable[[socket.socket], None],
+    document: Mapping[str, object] | None = None,
+) -> Reply:
+    """Send one request, its body JSON if there is one, and read the answer before the deadline.
+
+    `judge` sees the connected socket before anything is sent, and raises if nothing may be.
     Raises NoDaemonError when nobody answers in time, or not as the daemon does.
     """
+    body = b"" if document is None else json.dumps(document).encode()
+    headers = {
+        "Authorization": bearer.reveal(),
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }
     try:
-        answer = _converse(address, _head(address, method, path, bearer=bearer), deadline=deadline)
-        return _parse(answer)
+        head = _head(address, method, path, headers)
+        answer = _converse(address, head + body, deadline=deadline, judge=judge)
+        return _read_json(_parse(answer))
     except (OSError, ValueError) as error:
-        where = _written(address)
-        raise NoDaemonError(f"no answer from the daemon at {where}: {error}") from error
+        raise _no_answer(address, error) from error
 
 
-def _head(address: tuple[str, int], method: str, path: str, *, bearer: Secret) -> bytes:
+def request_raw(
+    address: tuple[str, int],
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    deadline: Deadline,
+) -> RawReply:
+    """Send one request without a body or a bearer, and read the answer before the deadline.
+
+    Raises NoDaemonError as `request` does.
+    """
+    try:
+        head = _head(address, method, path, {"Content-Length": "0", **headers})
+        return _parse(_converse(address, head, deadline=deadline))
+    except (OSError, ValueError) as error:
+        raise _no_answer(address, error) from error
+
+
+def _no_answer(address: tuple[str, int], error: Exception) -> NoDaemonError:
+    return NoDaemonError(f"no answer from the daemon at {_written(address)}: {error}")
+
+
+def _head(address: tuple[str, int], method: str, path: str, headers: Mapping[str, str]) -> bytes:
     lines = (
         f"{method} {path} HTTP/1.1",
         f"Host: {_written(address)}",
-        f"Authorization: {bearer.reveal()}",
-        "Accept: application/json",
-        "Content-Length: 0",
+        *(f"{name}: {value}" for name, value in headers.items()),
         "Connection: close",
     )
     return "\r\n".join((*lines, "", "")).encode("ascii")
 
 
-def _converse(address: tuple[str, int], sent: bytes, *, deadline: Deadline) -> bytes:
+def _converse(
+    address: tuple[str, int],
+    sent: bytes,
+    *,
+    deadline: Deadline,
+    judge: Callable[[socket.socket], None] = lambda _connection: None,
+) -> bytes:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     # Not create_connection: it resolves names, which our literals are not, and loads a codec.
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.settimeout(_left(deadline))
         connection.connect(address)
+        judge(connection)
         connection.sendall(sent)
         received = b""
         while not _is_whole(received):
@@ -106,15 +159,19 @@ def _content_length(head: bytes) -> int:
     return int(lengths[0])
 
 
-def _parse(answer: bytes) -> Reply:
+def _parse(answer: bytes) -> RawReply:
     head, _, body = answer.partition(_HEAD_END)
     status = _STATUS_LINE.match(head + b"\r\n")
     if status is None:
         raise ValueError(f"the answer begins {head[:40]!r}, expected HTTP/1.1")
-    document = json.loads(body[: _content_length(head)])
+    return RawReply(int(status[1]), body[: _content_length(head)])
+
+
+def _read_json(answer: RawReply) -> Reply:
+    document = json.loads(answer.body)
     if not isinstance(document, dict):
         raise ValueError(f"the answer is a JSON {type(document).__name__}, expected an object")
-    return Reply(int(status[1]), document)
+    return Reply(answer.status, document)
 
 
 def _written(address: tuple[str, int]) -> str:

@@ -8,6 +8,7 @@ from imdsd.config.model import (
     ListenConfig,
     RoleConfig,
     TokenConfig,
+    UpstreamConfig,
     unreloadable_changes,
 )
 from imdsd.config.options import add_flags
@@ -18,6 +19,7 @@ __all__ = [
     "ListenConfig",
     "RoleConfig",
     "TokenConfig",
+    "UpstreamConfig",
     "add_flags",
     "build_source",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from imdsd.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from imdsd.config.tables import Setting
 
@@ -45,22 +46,40 @@ def usual_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
 def find_document(named: Setting | None, *, usual: Sequence[Path]) -> Document:
     """Read the named file, which must be there, or the first usual one that is."""
     if named is not None:
-        return read_document(Path(str(named.value)).expanduser(), named_by=named.source)
+        return _read_named(named)
     for path in usual:
-        if path.exists():
+        # A folder that may not be read is no absence: the file in it may be meant to count.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return read_document(path, named_by=str(path))
     return Document()
 
 
+def _read_named(named: Setting) -> Document:
+    path = Path(str(named.value))
+    try:
+        return read_document(path.expanduser(), named_by=named.source)
+    except OSError as error:
+        return _unreadable(path, named.source, f"{path}: {error.strerror}")
+    except RuntimeError:  # pathlib's, where nobody knows the home that ~ stands for
+        return _unreadable(path, named.source, f"{path}, for a user without a home")
+
+
 def read_document(path: Path, *, named_by: str) -> Document:
-    """Read a TOML file; what keeps it from being read is a problem of who named it."""
+    """Read a TOML file; what keeps it from being read is a problem of who named it.
+
+    Raises FileNotFoundError and NotADirectoryError where there is none.
+    """
     try:
         with path.open("rb") as file:
             if exposed := _exposed(os.fstat(file.fileno())):
                 return _unreadable(path, named_by, f"{path}, which {exposed}", _NOT_EXPOSED)
             raw = file.read(_MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
     except OSError as error:
         return _unreadable(path, named_by, f"{path}: {error.strerror}")
+    except ValueError:  # a NUL, or half a surrogate pair
+        return _unreadable(path, named_by, f"{str(path)!r}, which no file can be called")
     if len(raw) > _MOST_BYTES:
         return _unreadable(path, named_by, f"{path}: more than {_MOST_BYTES} bytes")
     return _parse(path, raw)
@@ -83,7 +102,10 @@ def _unreadable(path: Path, named_by: str, found: str, expected: str = _READABLE
 
 def _parse(path: Path, raw: bytes) -> Document:
     try:
-        return Document(str(path), tomllib.loads(raw.decode()))
+        tables = tomllib.loads(raw.decode())
+        if (key := _huge_integer(tables)) is None:
+            return Document(str(path), tables)
+        found, place = "an integer that needs more than 64 bits", key
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         found, place = "bytes that are not UTF-8", f"line {line}"
@@ -92,6 +114,19 @@ def _parse(path: Path, raw: bytes) -> Document:
     except RecursionError:
         found, place = "values nested too deeply", "the whole file"
     return Document(str(path), problem=Problem(str(path), place, found, "valid TOML"))
+
+
+def _huge_integer(value: object, key: str = "") -> str | None:
+    """Return the key of an integer that TOML does not have; Python could not even print some."""
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else key
+    items: Iterable[tuple[str, object]] = ()
+    if isinstance(value, dict):
+        items = ((f"{key}.{name}".removeprefix("."), item) for name, item in value.items())
+    elif isinstance(value, list):
+        items = ((f"{key}[{index}]", item) for index, item in enumerate(value))
+    found = (_huge_integer(item, place) for place, item in items)
+    return next((place for place in found if place is not None), None)
 
 
 def _reason_and_place(text: str, *, last_line: int) -> tuple[str, str]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from imdsd.config.model import DEFAULT_PORT, ListenConfig
-from imdsd.config.parsers import boolean, choice
+from imdsd.config.model import DEFAULT_HOP_LIMIT, DEFAULT_PORT, ListenConfig
+from imdsd.config.parsers import boolean, choice, whole_number
 from imdsd.config.tables import (
     ExpectedError,
     Setting,
@@ -30,10 +30,16 @@ _DEFAULT = ListenConfig("127.0.0.1", DEFAULT_PORT)
 # What AWS itself uses over IPv6: IMDS, and the pod identity agent of EKS.
 _AWS_IPV6 = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23")))
 
+# All that AWS keeps for services of the machine itself; no router has business with it.
+_AWS_LOCAL = ipaddress.ip_network("fd00:ec2::/32")
+# EC2's own default for IMDSv2 (HttpPutResponseHopLimit).
+_LOCAL_HOP_LIMIT = 1
+
 _EXPECTED = "ADDRESS:PORT with a literal IP address, such as 127.0.0.1:9254"
 
 # No suggestion: "open" is near to many a slip, and serves whoever reaches the address.
 _imds = choice("attested", "open", "off", suggest=False)
+_hop_limit = whole_number(1, 255)  # the field has eight bits, and with 0 nothing leaves
 
 
 def read_listeners(table: Table, problems: list[Problem]) -> tuple[ListenConfig, ...]:
@@ -74,12 +80,14 @@ def _listener(table: Table) -> ListenConfig | None:
     address = table.read("address", _address, None)
     imds = table.read("imds", _imds, "attested")
     optional = table.read("optional", boolean, default=False)
+    hop_limit = table.read("hop_limit", _hop_limit, None)
     if address is None:
         return None
     if imds == "attested" and not _may_attest(address[0]):
         table.refuse("address", _beyond_this_machine(address[0]))
         return None
-    return ListenConfig(str(address[0]), address[1], imds, optional)
+    hops = hop_limit or _usual_hop_limit(address[0])
+    return ListenConfig(str(address[0]), address[1], imds, optional, hops)
 
 
 def _address(value: object) -> tuple[IpAddress, int]:
@@ -120,6 +128,11 @@ def _host(text: str) -> IpAddress:
 def _may_attest(address: IpAddress) -> bool:
     """Whether the kernel can say who is at the other end: only where clients are local."""
     return address.is_loopback or address.is_link_local or address in _AWS_IPV6
+
+
+def _usual_hop_limit(address: IpAddress) -> int:
+    local = address.is_link_local or address in _AWS_LOCAL
+    return _LOCAL_HOP_LIMIT if local else DEFAULT_HOP_LIMIT
 
 
 def _beyond_this_machine(address: IpAddress) -> ExpectedError:

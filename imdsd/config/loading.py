@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from imdsd.config import arn, options, parsers
 from imdsd.config.document import Document, find_document, usual_files
 from imdsd.config.listeners import read_listeners
-from imdsd.config.model import Config, RoleConfig
+from imdsd.config.metadata import read_metadata, read_upstream
+from imdsd.config.model import Config, MetadataConfig, RoleConfig
 from imdsd.config.roles import RoleSettings, Shared, check_names, read_role
 from imdsd.config.tables import Setting, Settings, Table, settings_in
 from imdsd.config.tokens import overlay, read_token
@@ -83,6 +84,11 @@ class _Layers:
         table = owner.read("token", parsers.table, {})
         return self.in_file(table, kind="token", prefix=prefix)
 
+    def metadata_table(self, top: Table) -> Table:
+        """Return the settings of [metadata], which the file alone can give."""
+        table = top.read("metadata", parsers.table, {})
+        return Table(self.in_file(table, kind="metadata", prefix="metadata."), self.problems)
+
 
 @dataclass(frozen=True, slots=True)
 class _FileRole:
@@ -103,10 +109,12 @@ def _read(layers: _Layers, *, require_role: bool) -> Config:
     shared = Shared(top.setting("region"), environ, problems, [])
     roles, default_role = _read_roles(layers, top, in_file, shared, require_role=require_role)
     common = overlay(in_file, layers.strong.get("token", {}))
+    listen = read_listeners(top, problems)
+    metadata = layers.metadata_table(top)
     return Config(
         roles=roles,
         default_role=default_role,
-        listen=read_listeners(top, problems),
+        listen=listen,
         allow_users=top.read_each("allow_users", _account_name),
         allow_groups=top.read_each("allow_groups", _account_name),
         allow_imdsv1=top.read("allow_imdsv1", parsers.boolean, default=False),
@@ -116,9 +124,22 @@ def _read(layers: _Layers, *, require_role: bool) -> Config:
         startup_spread_seconds=top.read("startup_spread_seconds", _starting_seconds, 0.0),
         log_level=top.read("log_level", _log_level, "info"),
         log_format=top.read("log_format", _log_format, "auto"),
-        warnings=tuple(dict.fromkeys(shared.warnings)),
         source=layers.document.source,
         token=read_token(common, environ=environ, problems=problems),
+        upstream=read_upstream(metadata, listen=listen),
+        metadata=_read_metadata(metadata, shared, roles, default_role),
+        # Last, when all the above have noted theirs.
+        warnings=tuple(dict.fromkeys(shared.warnings)),
+    )
+
+
+def _read_metadata(
+    table: Table, shared: Shared, roles: Sequence[RoleConfig], default_role: str
+) -> MetadataConfig:
+    region = next((role.region for role in roles if role.name == default_role), "")
+    home = shared.environ.get("HOME")
+    return read_metadata(
+        table, region=region, home=home, problems=shared.problems, warnings=shared.warnings
     )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from imdsd.metadata.settings import MetadataSettings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from imdsd.metadata.events import Event
     from imdsd.secret import Secret
 
 DEFAULT_AUDIENCE = "sts.amazonaws.com"
 DEFAULT_PORT = 9254
+DEFAULT_HOP_LIMIT = 64
 DEFAULT_SESSION_NAME = "imdsd-{host}"
 
 UNRELOADABLE = (
@@ -23,18 +27,23 @@ UNRELOADABLE = (
     "bearer_group",
     "log_format",
     "log_level",
+    "upstream",
 )
 """Keys that a running daemon cannot take over; the start-up keys have had their effect by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenConfig:
-    """One address to listen on; `imds` is attested, open or off."""
+    """One address to listen on; `imds` is attested, open or off.
+
+    `hop_limit` is how many links an answer may cross: with 1 it dies at the first router.
+    """
 
     host: str
     port: int
     imds: str = "attested"
     optional: bool = False
+    hop_limit: int = DEFAULT_HOP_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,33 @@ class RoleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """A real metadata service, and the paths below a version that are its to answer.
+
+    A path that ends in a slash stands for the directory and all that is below it.
+    """
+
+    url: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataConfig:
+    """What [metadata] says of the tree.
+
+    `events` are due counted from the daemon's start, or from the reload that brought them.
+    """
+
+    settings: MetadataSettings = field(default_factory=MetadataSettings)
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration; `source` is its file, `token` what roles use by default."""
+    """The whole configuration; `source` is its file, `token` what roles use by default.
+
+    `upstream` stands in [metadata], but is apart from `metadata`: it cannot be reloaded.
+    """
 
     roles: tuple[RoleConfig, ...]
     default_role: str
@@ -95,6 +129,8 @@ class Config:
     warnings: tuple[str, ...]
     source: str
     token: TokenConfig = field(default_factory=TokenConfig)
+    metadata: MetadataConfig = field(default_factory=MetadataConfig)
+    upstream: UpstreamConfig | None = None
 
 
 def unreloadable_changes(old: Config, new: Config) -> tuple[str, ...]:

@@ -34,7 +34,10 @@ def _as_list(text: str) -> object:
 
 
 def _as_path(text: str) -> object:
-    return text if text.startswith("~/") else str(Path(text).absolute())
+    try:
+        return text if text.startswith("~/") else str(Path(text).absolute())
+    except OSError:  # the working directory is gone: a relative path is then refused as such
+        return text
 
 
 @dataclass(frozen=True, slots=True)

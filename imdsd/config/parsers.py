@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 Parser = Callable[[object], T]
 
+_HOST_NAME = re.compile(r"(?!.{254})(?!-)[\w-]{1,63}(\.(?!-)[\w-]{1,63})*\.?", re.ASCII)
+
 
 def of_type(kind: type[T], expected: str) -> Parser[T]:
     """Return a parser for a plain type; a boolean is no number, a number no text."""
@@ -24,7 +28,7 @@ def of_type(kind: type[T], expected: str) -> Parser[T]:
     def parse(value: object) -> T:
         try:
             return msgspec.convert(value, kind)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, ValueError):  # ValueError: half a surrogate pair
             raise ExpectedError(expected) from None
 
     return parse
@@ -74,6 +78,11 @@ def whole_seconds(low: int, high: int) -> Parser[int]:
     return _ranged(int, low, high, f"a whole number of seconds from {low} to {high}")
 
 
+def whole_number(low: int, high: int) -> Parser[int]:
+    """Return a parser for a whole number in a range."""
+    return _ranged(int, low, high, f"a whole number from {low} to {high}")
+
+
 def seconds(low: float, high: float) -> Parser[float]:
     """Return a parser for a number of seconds in a range, fractions allowed."""
     return _ranged(float, low, high, f"a number of seconds from {low:g} to {high:g}")
@@ -111,8 +120,15 @@ def existing_file(home: str | None) -> Parser[Path]:
 
     def parse(value: object) -> Path:
         found = parse_path(value)
-        if not found.is_file():
-            raise ExpectedError("a file that exists", found=f"{shown(value)}, which is no file")
+        expected = "a file that exists and can be read"
+        try:
+            is_file = found.is_file()
+        except OSError as error:  # of a folder on the way
+            why = f"{shown(value)}: {error.strerror}"
+            raise ExpectedError(expected, found=why) from None
+        if not is_file or not os.access(found, os.R_OK):
+            why = "which may not be read" if is_file else "which is no file"
+            raise ExpectedError(expected, found=f"{shown(value)}, {why}")
         return found
 
     return parse
@@ -131,15 +147,23 @@ def url(value: object) -> str:
 
 
 def _split(found: str, expected: str) -> SplitResult:
-    refusal = ExpectedError(expected, found=_shown_url(found))
+    # What sends the request encodes no host name (IDNA) and no path.
+    hint = "" if found.isascii() else "write the host as xn--…, other characters as %XX"
+    refusal = ExpectedError(expected, found=_shown_url(found), hint=hint)
     try:
         parts = urlsplit(found)
-        whole = bool(parts.hostname) and parts.port != 0
+        whole = _is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         raise refusal from None
-    if not whole or not found.isprintable() or " " in found:
+    if not whole or not found.isascii() or not found.isprintable() or " " in found:
         raise refusal
     return parts
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return isinstance(ipaddress.ip_address(host), ipaddress.IPv6Address)
+    return bool(_HOST_NAME.fullmatch(host))
 
 
 def _shown_url(found: str) -> str:

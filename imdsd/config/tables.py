@@ -19,9 +19,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         "listen", "allow_users", "allow_groups", "allow_imdsv1", "bearer_group", "region",
         "ca_bundle", "startup_grace_seconds", "startup_spread_seconds", "log_level", "log_format",
-        "token", "role",
+        "token", "role", "metadata",
     ),
-    "listen": ("address", "imds", "optional"),
+    "listen": ("address", "imds", "hop_limit", "optional"),
     "role": (
         "name", "default", "aliases", "arn", "duration_seconds", "session_name", "policy",
         "policy_arns", "region", "sts_endpoint_url", "chain", "allowed_account_ids", "token",
@@ -30,10 +30,32 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "source", "audience", "timeout_seconds", "command", "file", "url", "headers", "pointer",
         "variable",
     ),
+    "metadata": (
+        "region", "availability_zone", "availability_zone_id", "instance_id", "instance_type",
+        "ami_id", "hostname", "local_hostname", "local_ipv4", "ipv6", "mac", "public_ipv4",
+        "public_hostname", "security_groups", "tags", "user_data", "user_data_file",
+        "public_keys", "leaves", "interface", "event", "upstream", "upstream_paths",
+    ),
+    "interface": (
+        "mac", "device_number", "interface_id", "local_ipv4s", "ipv6s", "public_ipv4s",
+        "local_hostname", "public_hostname", "owner_id", "security_groups", "security_group_ids",
+        "subnet_id", "subnet_ipv4_cidr_block", "vpc_id", "vpc_ipv4_cidr_block",
+        "vpc_ipv4_cidr_blocks",
+    ),
+    "event": (
+        "kind", "action", "code", "state", "description", "event_id", "after_seconds",
+        "in_seconds", "until_seconds",
+    ),
 }  # fmt: skip  # one key a line would be four screens
 """Every key there is, by the table it belongs to; "" is the top of the file."""
 
-_HEADINGS = {"": "the top level", "listen": "a listen table", "role": "[[role]]"}
+_HEADINGS = {
+    "": "the top level",
+    "listen": "a listen table",
+    "role": "[[role]]",
+    "interface": "[[metadata.interface]]",
+    "event": "[[metadata.event]]",
+}
 _TOKEN_LIKE = re.compile(r"eyJ[\w-]+\.")
 _SHOWN_CHARACTERS = 120
 

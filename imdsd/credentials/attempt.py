@@ -26,11 +26,13 @@ from imdsd.errors import (
     ClaimsError,
     DurationRefusedError,
     ExchangeError,
+    MintError,
     PublishError,
     Retry,
     Stage,
+    tidy,
 )
-from imdsd.tokens.claims import Claims, check_claims, read_claims
+from imdsd.tokens.claims import LEAST_LIFE, Claims, check_claims, read_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,12 @@ class Attempt(Generic[D]):
         self._clock = workshop.clock
         self._duration_seconds = terms.duration_seconds
         self.stage = Stage.MINT
+        self._token_expires_at = self._clock.now()
         self._skewed = False
+
+    def may_succeed_at(self, instant: datetime) -> bool:
+        """Whether there can be a web identity token then that STS takes: a new one, or the last."""
+        return self.source.renewable or instant + LEAST_LIFE <= self._token_expires_at
 
     async def run(self, role: str) -> Snapshot[D]:
         """Return new credentials with their documents; raise `RefreshError`.
@@ -125,6 +132,7 @@ class Attempt(Generic[D]):
         if warnings and not self._skewed:
             log.warning("clock_skewed", role=role, detail="; ".join(warnings))
         self._skewed = bool(warnings)
+        self._token_expires_at = claims.expires_at
         return claims
 
     async def _exchange(self, token: Secret, claims: Claims) -> IssuedSession:
@@ -203,11 +211,21 @@ class Attempt(Generic[D]):
 
 
 def _beside_claims(error: ExchangeError, claims: Claims) -> ExchangeError:
-    shown = f"iss {claims.issuer}, sub {claims.subject}, aud {', '.join(claims.audience)}"
+    says = f"iss {claims.issuer}, sub {claims.subject}, aud {', '.join(claims.audience)}"
     return ExchangeError(
-        f"{error.reason} (the token's {shown})",
+        f"{tidy(error.reason, most=250)} (the token's {tidy(says, most=230)})",
         remedy=error.remedy,
         retry=error.retry,
         retry_after_seconds=error.retry_after_seconds,
         code=error.code,
+    )
+
+
+def token_spent(source: TokenSource) -> MintError:
+    """Return what to say of a source whose one token can give no further session."""
+    return MintError(
+        f"the token of {source.description} cannot be minted again",
+        remedy="hand a new one over the same way and start imdsd again",
+        retry=Retry.NEVER,
+        code="TokenSpent",
     )

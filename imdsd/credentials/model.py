@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -192,6 +193,10 @@ class Moment:
     def remaining_seconds(self, now: datetime, monotonic: float) -> float:
         """Return the seconds until the earlier of the two, negative when it has passed."""
         return min((self.at - now).total_seconds(), self.monotonic - monotonic)
+
+
+NEVER = Moment(datetime.max.replace(tzinfo=UTC), math.inf)
+"""The moment that does not come."""
 
 
 def account_of(arn: str) -> str:

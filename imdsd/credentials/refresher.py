@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Generic
 import structlog
 
 from imdsd.credentials import schedule
-from imdsd.credentials.model import D, Failure, Moment, RoleState, Snapshot
-from imdsd.errors import RefreshError, Retry
+from imdsd.credentials.attempt import token_spent
+from imdsd.credentials.model import NEVER, D, Failure, Moment, RoleState, Snapshot
+from imdsd.errors import RefreshError, Retry, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from imdsd.credentials.attempt import Attempt, Workshop
     from imdsd.credentials.model import Exchange, TokenSource
@@ -41,7 +43,7 @@ class Refresher(Generic[D]):
         self.name = name
         self.changed = changed
         self.snapshot: Snapshot[D] | None = None
-        self.failure: Failure | None = None
+        self._failure: Failure | None = None
         self.refreshes = 0
         self.failures = 0
         self._workshop = workshop
@@ -88,6 +90,13 @@ class Refresher(Generic[D]):
         return RoleState.DEGRADED if self.failure else RoleState.OK
 
     @property
+    def failure(self) -> Failure | None:
+        """What failed last, nothing since a success; or that the last credentials have ended."""
+        if self._failure or self.snapshot is None or self.due is not NEVER or self.current():
+            return self._failure
+        return Failure(token_spent(self.attempt.source), self.snapshot.credentials.expires_at)
+
+    @property
     def remaining_seconds(self) -> float:
         """The life of what is held, 0 when nothing can be served."""
         snapshot = self.current()
@@ -106,10 +115,15 @@ class Refresher(Generic[D]):
         """Return the seconds until the next attempt, 0 or less when it should start."""
         return self.due.remaining_seconds(self._clock.now(), self._clock.monotonic())
 
+    @property
+    def refresh_at(self) -> datetime | None:
+        """When the next attempt is due, None when there is no use in one."""
+        return None if self.due is NEVER else self.due.at
+
     def clock_jumped(self) -> None:
         """Take note that the machine slept or its clock was set."""
         self._spread_next = True
-        if self.current() is None and not self._denied:
+        if self.current() is None and not self._denied and self.due is not NEVER:
             self._bring_forward()
 
     def delay(self, seconds: float) -> None:
@@ -117,10 +131,10 @@ class Refresher(Generic[D]):
         self.due = self._after(max(0.0, self.seconds_until_due()) + seconds)
 
     def rename(self, name: str, *, source: TokenSource, exchange: Exchange) -> None:
-        """Take another name and new collaborators for the same terms; ask at once if denied."""
+        """Take another name and new collaborators for the same terms; ask at once if stuck."""
         self.name = name
         self.attempt.source, self.attempt.exchange = source, exchange
-        if self._denied:
+        if self._denied or (self.due is NEVER and self.current() is None):
             self._bring_forward()
 
     def start(self) -> asyncio.Task[RefreshError | None]:
@@ -157,8 +171,10 @@ class Refresher(Generic[D]):
     @property
     def _hurriable(self) -> bool:
         """Whether asking sooner may help: not where STS refused, or said when to come back."""
-        if self._closed or self.failure is None:
-            return not self._closed
+        if self._closed or self.due is NEVER:
+            return False
+        if self.failure is None:
+            return True
         error = self.failure.error
         return error.retry is Retry.ALWAYS and not error.retry_after_seconds and not self._denied
 
@@ -194,14 +210,18 @@ class Refresher(Generic[D]):
         self.published.set()
         self._spread_next = self._denied = False
         self._told = None
-        self.failure, self._tries, self._limited_tries, self._denied_tries = None, 0, 0, 0
+        self._failure, self._tries, self._limited_tries, self._denied_tries = None, 0, 0, 0
         log.info(
             "credentials_refreshed",
             role=self.name,
             role_arn=snapshot.credentials.role_arn,
             expires_at=snapshot.credentials.expires_at,
-            refresh_at=self.due.at,
+            refresh_at=self.refresh_at,
         )
+        if self.due is NEVER:
+            detail = f"they end then, as {token_spent(self.attempt.source)}"
+            ends = snapshot.credentials.expires_at
+            log.warning("last_credentials_obtained", role=self.name, expires_at=ends, detail=detail)
 
     def _refresh_due(self, snapshot: Snapshot[D]) -> Moment:
         wait = schedule.refresh_interval(
@@ -211,7 +231,8 @@ class Refresher(Generic[D]):
             least_seconds=self._workshop.least_interval_seconds,
         )
         issued = snapshot.dead_at - snapshot.session_seconds
-        return Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
+        due = Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
+        return due if self.attempt.may_succeed_at(due.at) else NEVER
 
     def _crashed(self, error: Exception) -> None:
         if self.failure is None or self.failure.error.code != _CRASH:
@@ -220,7 +241,7 @@ class Refresher(Generic[D]):
         self._failed(RefreshError(reason, code=_CRASH, stage=self.attempt.stage))
 
     def _failed(self, error: RefreshError) -> None:
-        self.failure = Failure(error, self._clock.now())
+        self._failure = Failure(error, self._clock.now())
         self.failures += 1
         self._tries += 1
         self._limited_tries += error.retry is Retry.LIMITED
@@ -229,9 +250,14 @@ class Refresher(Generic[D]):
             self._denied = True
         elif error.retry is Retry.ALWAYS:
             self._limited_tries = 0
-        self.due = self._after(self._pause(error))
+        self.due = NEVER if self._is_last_word(error) else self._after(self._pause(error))
         self._workshop.metrics.refresh_failed(self.name, error.stage, error.code)
         self._report(error)
+
+    def _is_last_word(self, error: RefreshError) -> bool:
+        """Whether the one token, which gave a session before, is of no more use."""
+        no_token = error.stage in (Stage.MINT, Stage.CHECK)
+        return no_token and self.snapshot is not None and not self.attempt.source.renewable
 
     def _pause(self, error: RefreshError) -> float:
         draw = self._workshop.draw()
@@ -246,7 +272,8 @@ class Refresher(Generic[D]):
     def _report(self, error: RefreshError) -> None:
         # Credentials may have expired since the last try: that is news, though the reason is not.
         news, self._told = (self.state, error.code) != self._told, (self.state, error.code)
-        level = "debug" if not news else "error" if self._denied else "warning"
+        for_a_person = self._denied or self.due is NEVER
+        level = "debug" if not news else "error" if for_a_person else "warning"
         getattr(log, level)(
             "refresh_failed",
             role=self.name,
@@ -256,7 +283,7 @@ class Refresher(Generic[D]):
             reason=error.reason,
             remedy=error.remedy,
             serving_for_seconds=round(self.remaining_seconds),
-            next_try_at=self.due.at,
+            next_try_at=self.refresh_at,
         )
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imdsd.clock import Clock
-    from imdsd.config import Config, RoleConfig, TokenConfig
+    from imdsd.config import Config, RoleConfig, TokenConfig, UpstreamConfig
     from imdsd.credentials.model import D, Publisher
+    from imdsd.endpoints.upstream.passthrough import Upstream
     from imdsd.host.runtime_directory import RuntimeDirectory
     from imdsd.telemetry.metrics import Metrics
 
@@ -67,6 +68,17 @@ def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[
         first_after_seconds=first,
         spread_seconds=boot.config.startup_spread_seconds,
     )
+
+
+def build_upstream(
+    upstream: UpstreamConfig | None, clock: Clock, metrics: Metrics
+) -> Upstream | None:
+    """Return the real metadata service whose paths are passed through, None without one."""
+    if upstream is None:
+        return None
+    from imdsd.endpoints.upstream.passthrough import Upstream  # noqa: PLC0415  # few have one
+
+    return Upstream(upstream.url, upstream.paths, clock=clock, metrics=metrics)
 
 
 def define_roles(config: Config, *, environ: Mapping[str, str]) -> tuple[RoleDefinition, ...]:

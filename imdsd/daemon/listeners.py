@@ -67,7 +67,8 @@ async def _bind(wanted: ListenConfig, clock: Clock) -> Bound:
     deadline, told = clock.monotonic() + BUSY_SECONDS, False
     while True:
         try:
-            return Bound(open_listener(wanted.host, wanted.port), wanted.imds)
+            opened = open_listener(wanted.host, wanted.port, hop_limit=wanted.hop_limit)
+            return Bound(opened, wanted.imds)
         except AddressBusyError as error:
             if clock.monotonic() >= deadline:
                 raise

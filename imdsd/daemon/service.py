@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -14,21 +13,25 @@ import structlog
 from imdsd import __version__
 from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
-from imdsd.daemon.boot import Boot, build_roles, define_roles
+from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
 from imdsd.daemon.listeners import Bound, bind_all
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
 from imdsd.endpoints.door import Door
+from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Listener, host_names
 from imdsd.endpoints.imds import ImdsEndpoint
 from imdsd.endpoints.imds_tokens import ImdsTokens
 from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.errors import ImdsdError
-from imdsd.host.accounts import gid_of, uids_of
+from imdsd.host.accounts import gid_of, names_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
 from imdsd.host.listening import BACKLOG
 from imdsd.host.peer import PeerLookup
 from imdsd.host.systemd import notify
+from imdsd.metadata.composition import Metadata
+from imdsd.metadata.event_board import EventBoard
+from imdsd.metadata.machine import read_machine
 from imdsd.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -54,9 +57,18 @@ class Daemon:
         self._reload = asyncio.Event()
         self._bearer = boot.directory.bearer(group=gid_of(config.bearer_group))
         self._allowed_uids = uids_of(config.allow_users, config.allow_groups) | {0, os.geteuid()}
+        self._user_names = names_of(self._allowed_uids)
         self._peers = PeerLookup()
         self._metrics = Metrics(__version__)
-        self._roles = build_roles(boot, DocumentRenderer(platform.machine()), self._metrics)
+        self._upstream = build_upstream(config.upstream, self._clock, self._metrics)
+        self._events = EventBoard(self._clock)
+        self._metadata = Metadata(
+            config.metadata.settings,
+            read_machine=read_machine,
+            events=self._events,
+            upstream=self._upstream,
+        )
+        self._roles = build_roles(boot, DocumentRenderer(), self._metrics)
 
     async def run(
         self, *, ready: Callable[[tuple[str, ...]], None] = lambda _listeners: None
@@ -75,6 +87,7 @@ class Daemon:
             for each in bound:
                 await self._open(door, each, stack)
             self._announce(bound)
+            self._events.replace_configured(self._config.metadata.events)
             ready(tuple(each.name for each in bound))
             await self._live()
 
@@ -89,6 +102,8 @@ class Daemon:
                 tasks.create_task(self._reload_when_told(), name="reload when told"),
                 tasks.create_task(self._say_when_ready(), name="say when ready"),
             ]
+            if self._upstream is not None:
+                owned.append(tasks.create_task(self._upstream.run(), name="follow upstream"))
             await self._stop.wait()
             log.info("daemon_stopping")
             notify(self._boot.environ, "STOPPING=1")
@@ -100,6 +115,7 @@ class Daemon:
         imds = ImdsEndpoint(
             self._roles,
             ImdsTokens(self._bearer),
+            self._metadata,
             clock=self._clock,
             metrics=self._metrics,
             allow_imdsv1=self._config.allow_imdsv1,
@@ -112,8 +128,14 @@ class Daemon:
         )
         self._ops.warnings = self._config.warnings
         loop = asyncio.get_running_loop()
+        events = EventsEndpoint(self._events, authorized=container.authorized)
         return Door(
-            credentials=container, imds=imds, ops=self._ops, metrics=self._metrics, loop=loop
+            credentials=container,
+            imds=imds,
+            ops=self._ops,
+            events=events,
+            metrics=self._metrics,
+            loop=loop,
         )
 
     def _facts(self, bound: Sequence[Bound]) -> DaemonFacts:
@@ -131,6 +153,7 @@ class Daemon:
             imds=bound.imds,
             peers=self._peers,
             allowed_uids=self._allowed_uids,
+            user_names=self._user_names,
         )
         server = await asyncio.get_running_loop().create_server(
             lambda: door.protocol(listener), sock=bound.opened, backlog=BACKLOG
@@ -196,6 +219,8 @@ class Daemon:
             raise ImdsdError(f"{', '.join(refused)} cannot change while running: restart instead")
         definitions = define_roles(config, environ=self._boot.environ)
         await self._roles.replace(definitions, config.default_role)
+        self._metadata.settings = config.metadata.settings
+        self._events.replace_configured(config.metadata.events)
         self._config = config
         self._ops.warnings = config.warnings
         self._metrics.reloaded(taken=True)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
 
 from imdsd.endpoints import container
+from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Listener, Refusal, refusal
 from imdsd.endpoints.message import Answer, Request, error_answer
 from imdsd.endpoints.ops import OpsEndpoint
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
-    from aiohttp.web_request import BaseRequest
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
     from aiohttp.web_response import StreamResponse
 
+    from imdsd.host.peer import Peer
     from imdsd.telemetry.metrics import Metrics
 
 IDLE_SECONDS = 15.0
@@ -33,6 +38,12 @@ REQUEST_SECONDS = 5.0
 _SILENT = logging.getLogger("imdsd.endpoints.door.silent")
 _SILENT.disabled = True
 
+# What aiohttp calls the method of a request that it could not parse.
+_UNPARSABLE = "UNKNOWN"
+_VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
+_VERSIONS = (HttpVersion10, HttpVersion11)
+
+_NO_HTTP = Answer(400)
 _TOO_LARGE = Answer(413)
 _HEADERS_TOO_LARGE = Answer(431)
 _TOO_SLOW = Answer(408)
@@ -53,15 +64,20 @@ class _Connection:
         self.hosts = listener.hosts
         self._listener = listener
         self._transport = transport
-        self._imds_allowed: bool | None = None
 
     def imds_allowed(self) -> bool:
-        if self._imds_allowed is None:
-            local = self._transport.get_extra_info("sockname")
-            remote = self._transport.get_extra_info("peername")
-            known = local is not None and remote is not None
-            self._imds_allowed = known and self._listener.imds_allowed(local[:2], remote[:2])
-        return self._imds_allowed
+        return self._listener.imds_allowed(lambda: self._peer)
+
+    def user(self) -> str:
+        return self._listener.user_of(self._peer)
+
+    @cached_property
+    def _peer(self) -> Peer | None:
+        local = self._transport.get_extra_info("sockname")
+        remote = self._transport.get_extra_info("peername")
+        if local is None or remote is None:
+            return None
+        return self._listener.find_peer(local[:2], remote[:2])
 
 
 class _Protocol(RequestHandler):
@@ -108,15 +124,17 @@ class Door:
         credentials: Endpoint,
         imds: Endpoint,
         ops: Endpoint,
+        events: Endpoint,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._credentials = credentials
         self._imds = imds
         self._ops = ops
+        self._events = events
         self._metrics = metrics
         self._loop = loop
-        self._server = web.Server(self._handle, loop=loop)
+        self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
 
     def protocol(self, listener: Listener) -> RequestHandler:
         """Return the protocol for a new connection on this listener."""
@@ -127,57 +145,96 @@ class Door:
         self._server.pre_shutdown()
         await self._server.shutdown(grace_seconds)
 
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> BaseRequest:
+        """Have what is no HTTP answered in HTTP/1.1, not in the version it made up."""
+        spoken = message.version
+        if spoken != HttpVersion10 or message.method == _UNPARSABLE:
+            message = message._replace(version=HttpVersion11)
+        request = BaseRequest(message, payload, protocol, writer, task, self._loop)
+        request[_VERSION] = spoken
+        return request
+
     async def _handle(self, incoming: BaseRequest) -> web.Response:
         protocol = incoming.protocol
         assert isinstance(protocol, _Protocol)  # noqa: S101  # the only kind protocol() makes
         assert protocol.connection is not None  # noqa: S101  # a request came by it
         path = incoming.raw_path.partition("?")[0]
-        request = Request(incoming.method, path, incoming.headers, protocol.connection)
         name, endpoint = self._route(path)
-        answer = await _unfit(incoming)
-        close = answer is not None
-        if answer is None and (found := refusal(request)) is not None:
-            self._metrics.refused(found.guard)
-            answer = _refused(name, found)
-        if answer is None:
-            answer = await endpoint.answer(request)
+        body = await _take_in(incoming, invited=endpoint is self._events)
+        if isinstance(body, Answer):
+            answer = body
+        else:
+            request = Request(incoming.method, path, incoming.headers, protocol.connection, body)
+            answer = await self._answer(request, name, endpoint)
         self._metrics.answered(name, answer.status)
         response = _response(answer, "EC2ws" if name == "imds" else "imdsd")
-        if close:
+        # The real metadata service closes too: a client that leaves an answer unread, as the
+        # JavaScript SDK does with errors, would keep its process alive until we do.
+        if isinstance(body, Answer) or name == "imds":
             response.force_close()
         return response
+
+    async def _answer(self, request: Request, name: str, endpoint: Endpoint) -> Answer:
+        found = refusal(request)
+        if found is None:
+            return await endpoint.answer(request)
+        self._metrics.refused(found.guard)
+        return _refused(name, found)
 
     def _route(self, path: str) -> tuple[str, Endpoint]:
         if path == container.PATH or path.startswith(container.PATH + "/"):
             return "container", self._credentials
         if OpsEndpoint.serves(path):
             return "ops", self._ops
+        if EventsEndpoint.serves(path):
+            return "ops", self._events
         return "imds", self._imds
 
 
-async def _unfit(incoming: BaseRequest) -> Answer | None:
-    """Return the refusal of a request that is too large or too slow; read a small body away."""
+async def _take_in(incoming: BaseRequest, *, invited: bool) -> bytes | Answer:
+    """Return a request's body, or the refusal of one that is no HTTP, too large or too slow."""
+    if incoming[_VERSION] not in _VERSIONS:
+        return _NO_HTTP
     if sum(len(name) + len(value) for name, value in incoming.raw_headers) > HEADER_BYTES:
         return _HEADERS_TOO_LARGE
     if (incoming.content_length or 0) > BODY_BYTES:
         return _TOO_LARGE
-    # A client that expects "100 Continue" sends its body only after an answer, if at all.
-    if not incoming.can_read_body or "Expect" in incoming.headers:
-        return None
+    # A client that expects "100 Continue" sends its body only after an answer, if at all; after
+    # CONNECT comes no body but a tunnel, without an end.
+    waits = "Expect" in incoming.headers and not invited
+    if not incoming.can_read_body or waits or incoming.method == "CONNECT":
+        return b""
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
-            return await _read_away(incoming.content)
+            await _invite(incoming)
+            return await _read(incoming.content)
     except TimeoutError:
         return _TOO_SLOW
 
 
-async def _read_away(body: StreamReader) -> Answer | None:
-    left = BODY_BYTES
-    while chunk := await body.read(left + 1):
-        left -= len(chunk)
-        if left < 0:
+async def _invite(incoming: BaseRequest) -> None:
+    """Say "100 Continue" to a client that waits for it."""
+    expected = incoming.headers.get("Expect", "").lower()
+    if expected == "100-continue" and incoming.version >= HttpVersion11:
+        await incoming.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # As aiohttp's own handler does: the answer has not begun.
+        incoming.writer.output_size = 0
+
+
+async def _read(body: StreamReader) -> bytes | Answer:
+    taken = b""
+    while chunk := await body.read(BODY_BYTES + 1 - len(taken)):
+        taken += chunk
+        if len(taken) > BODY_BYTES:
             return _TOO_LARGE
-    return None
+    return taken
 
 
 def _refused(endpoint: str, found: Refusal) -> Answer:
@@ -191,6 +248,8 @@ def _response(answer: Answer, server: str) -> web.Response:
     response = web.Response(status=answer.status, body=answer.body)
     response.headers["Content-Type"] = answer.content_type
     response.headers["Server"] = server
+    # aiohttp leaves it out of an answer to HEAD that has no body.
+    response.headers["Content-Length"] = str(len(answer.body))
     for name, value in answer.headers:
         response.headers[name] = value
     return response

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from imdsd.endpoints.message import Request
-    from imdsd.host.peer import Address, PeerLookup
+    from imdsd.host.peer import Address, Peer, PeerLookup
 
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 # Not Sec-Fetch-Mode alone: Node's own fetch sends it.
@@ -69,6 +70,8 @@ def _framing(request: Request) -> Refusal | None:
             return Refusal("framing", 400, f"more than one {name} header")
     if "Content-Length" in request.headers and "Transfer-Encoding" in request.headers:
         return Refusal("framing", 400, "both Content-Length and Transfer-Encoding")
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        return Refusal("framing", 400, "a Transfer-Encoding other than chunked")
     return None
 
 
@@ -85,22 +88,34 @@ class Listener:
         imds: str,
         peers: PeerLookup,
         allowed_uids: frozenset[int],
+        user_names: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """Take `imds` as `attested`, `open` or `off`."""
         self.hosts = hosts
         self._imds = imds
         self._peers = peers
         self._allowed_uids = allowed_uids
+        self._user_names = user_names
 
-    def imds_allowed(self, local: Address, remote: Address) -> bool:
+    def find_peer(self, local: Address, remote: Address) -> Peer | None:
+        """Return who is at the other end of a connection, or None where the kernel cannot tell."""
+        return self._peers.find_peer(local, remote)
+
+    def imds_allowed(self, find_peer: Callable[[], Peer | None]) -> bool:
         """Whether the peer of a connection may use the metadata service.
 
         A peer the kernel cannot name, in another network namespace or gone already, may not.
         """
         if self._imds != "attested":
             return self._imds == "open"
-        peer = self._peers.find_peer(local, remote)
+        peer = find_peer()
         return peer is not None and peer.uid in self._allowed_uids
+
+    def user_of(self, peer: Peer | None) -> str:
+        """Return a peer's name, its number where no name is known, or `unknown`."""
+        if peer is None:
+            return "unknown"
+        return self._user_names.get(peer.uid, str(peer.uid))
 
 
 def host_names(listeners: Iterable[tuple[str, int]]) -> frozenset[str]:

@@ -8,16 +8,19 @@ import structlog
 
 from imdsd.credentials.model import RoleState, role_name_of
 from imdsd.endpoints.container import why_unavailable
-from imdsd.endpoints.documents import leaves_before_credentials, refused_role
+from imdsd.endpoints.documents import refused_role
 from imdsd.endpoints.imds_tokens import ImdsTokens, parse_ttl
-from imdsd.endpoints.message import READ_METHODS, RETRY_SOON, Answer, Request
-from imdsd.endpoints.metadata import VERSIONS, Leaf, Listing, MetadataTree, split_path
+from imdsd.endpoints.message import OCTETS, READ_METHODS, RETRY_SOON, TEXT, Answer, Request
+from imdsd.endpoints.upstream.errors import UpstreamUnavailableError
+from imdsd.metadata.tree import VERSIONS, Leaf, Listing, split_path
+from imdsd.metadata.values import RoleFacts
 
 if TYPE_CHECKING:
     from imdsd.clock import Clock
     from imdsd.credentials.refresher import Refresher
     from imdsd.credentials.roles import Roles
     from imdsd.endpoints.documents import Documents
+    from imdsd.metadata.composition import Metadata
     from imdsd.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,7 @@ TOKEN_PATH = "/latest/api/token"
 TOKEN_HEADER = "X-Aws-Ec2-Metadata-Token"
 TTL_HEADER = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 _ROLES = ("meta-data", "iam", "security-credentials")
+_USER_DATA = ("user-data",)
 
 FORBIDDEN = Answer(403)
 UNAUTHORIZED = Answer(401)
@@ -62,6 +66,7 @@ class ImdsEndpoint:
         self,
         roles: Roles[Documents],
         tokens: ImdsTokens,
+        metadata: Metadata,
         *,
         clock: Clock,
         metrics: Metrics,
@@ -69,6 +74,7 @@ class ImdsEndpoint:
     ) -> None:
         self._roles = roles
         self._tokens = tokens
+        self._metadata = metadata
         self._clock = clock
         self._metrics = metrics
         self.allow_imdsv1 = allow_imdsv1
@@ -108,8 +114,9 @@ class ImdsEndpoint:
         """Return the token's remaining seconds, 0 for an allowed IMDSv1 request, else None."""
         given = request.headers.getall(TOKEN_HEADER, [])
         if not given and self.allow_imdsv1:
-            self._metrics.imdsv1_used()
-            log.debug("imdsv1_used", path=request.path)
+            user = request.connection.user()
+            self._metrics.imdsv1_used(user)
+            log.debug("imdsv1_used", user=user, path=request.path)
             return 0
         if len(given) != 1:
             return None
@@ -119,10 +126,24 @@ class ImdsEndpoint:
         refresher = self._roles.default
         if _is_role(segments):
             return await self._role(refresher, segments[-1])
-        node = _node(refresher, segments)
+        try:
+            node = await self._node(refresher, segments)
+        except UpstreamUnavailableError as error:
+            return Answer(503, str(error).encode(), headers=(RETRY_SOON,))
         if node is None:
             return NOT_FOUND
-        return _unavailable(refresher) if node.value is None else Answer(200, node.value)
+        if node.value is None:
+            return _unavailable(refresher)
+        return Answer(200, node.value, OCTETS if segments[1:] == _USER_DATA else TEXT)
+
+    async def _node(
+        self, refresher: Refresher[Documents], segments: tuple[str, ...]
+    ) -> Leaf | Listing | None:
+        if not segments:
+            return Listing("\n".join(VERSIONS).encode())
+        if segments[0] not in VERSIONS:
+            return None
+        return await self._metadata.find(_facts(refresher), segments[1:])
 
     async def _role(self, refresher: Refresher[Documents], name: str) -> Answer:
         if name != role_name_of(refresher.attempt.terms.final_arn):
@@ -144,17 +165,11 @@ def _is_role(segments: tuple[str, ...]) -> bool:
     return len(segments) == 5 and segments[0] in VERSIONS and segments[1:4] == _ROLES  # noqa: PLR2004
 
 
-def _node(refresher: Refresher[Documents], segments: tuple[str, ...]) -> Leaf | Listing | None:
-    if not segments:
-        return Listing("\n".join(VERSIONS).encode())
-    return _tree(refresher).find(segments[1:]) if segments[0] in VERSIONS else None
-
-
-def _tree(refresher: Refresher[Documents]) -> MetadataTree:
+def _facts(refresher: Refresher[Documents]) -> RoleFacts:
     if refresher.snapshot is not None:
-        return refresher.snapshot.documents.tree
+        return refresher.snapshot.documents.facts
     terms = refresher.attempt.terms
-    return MetadataTree(leaves_before_credentials(terms.final_arn, terms.region))
+    return RoleFacts(terms.final_arn, terms.region)
 
 
 def _unavailable(refresher: Refresher[Documents]) -> Answer:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # No charset: with one, the Go v2 SDK prints the raw body instead of the message.
 JSON = "application/json"
 TEXT = "text/plain"
+OCTETS = "application/octet-stream"
 
 RETRY_SOON = ("Retry-After", "1")
 READ_METHODS = ("GET", "HEAD")
@@ -29,15 +30,20 @@ class Connection(Protocol):
         """Whether the peer may use the metadata service, by the kernel's word."""
         ...
 
+    def user(self) -> str:
+        """Name the peer's user, by the kernel's word; `unknown` where it cannot tell."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: `path` is raw, without the query."""
+    """One request: `path` is raw, without the query. The body is whole, and does not print."""
 
     method: str
     path: str
     headers: CIMultiDictProxy[str]
     connection: Connection
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

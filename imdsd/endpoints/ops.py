@@ -151,7 +151,7 @@ class OpsEndpoint:
             "region": terms.region,
             "issued_at": format_instant(held.issued_at) if held else None,
             "expires_at": format_instant(held.expires_at) if held else None,
-            "refresh_at": format_instant(refresher.due.at),
+            "refresh_at": format_instant(at) if (at := refresher.refresh_at) else None,
             "seconds_left": int(refresher.remaining_seconds),
             "token_source": refresher.attempt.source.description,
             "renewable": refresher.attempt.source.renewable,

@@ -37,6 +37,15 @@ def uids_of(users: Iterable[str], groups: Iterable[str]) -> frozenset[int]:
     return frozenset(found)
 
 
+def names_of(uids: Iterable[int]) -> dict[int, str]:
+    """Return the names of those user ids that have one; once, as above."""
+    found = {}
+    for uid in uids:
+        with contextlib.suppress(KeyError, OverflowError):
+            found[uid] = pwd.getpwuid(uid).pw_name
+    return found
+
+
 def gid_of(group: str | None) -> int | None:
     """Return a group's id, None for no group; raise `ConfigurationError` when there is none."""
     if group is None:

@@ -40,6 +40,8 @@ _STAMP_NAME = "last-mint"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _BEARER = re.compile(r"[A-Za-z0-9_-]{32,256}", re.ASCII)
 _ROOT = Path("/")
+# The mode of a directory whose group may find the daemon.
+_SHARED = 0o750
 
 
 def candidates(environ: Mapping[str, str], *, uid: int, root: Path = _ROOT) -> tuple[Path, ...]:
@@ -138,10 +140,11 @@ class RuntimeDirectory:
         """Return the bearer that clients present, the same one across restarts.
 
         A file that others could have read or written is not believed: a new bearer replaces
-        it. With `group`, its members may read the bearer and find the daemon.
+        it. With `group`, its members may read the bearer and find the daemon; what another
+        group may have read before is replaced too.
         """
         path = self.path / BEARER_NAME
-        kept = self._kept_bearer(path)
+        kept = self._kept_bearer(path, group)
         value = kept or _new_bearer()
         try:
             self._admit(group)
@@ -149,7 +152,7 @@ class RuntimeDirectory:
         except OSError as error:
             # A full disk must not stop the restart of a daemon whose bearer is there.
             if kept is None or error.errno not in _FULL_DISK:
-                raise RuntimeDirectoryError(f"{path}: {error.strerror}") from error
+                raise _unwritten(path, error) from error
         return Secret(value)
 
     def announce(self, record: DaemonRecord) -> None:
@@ -158,7 +161,7 @@ class RuntimeDirectory:
         try:
             write_private(path, record.to_json(), group=self._group)
         except OSError as error:
-            raise RuntimeDirectoryError(f"{path}: {error.strerror}") from error
+            raise _unwritten(path, error) from error
 
     def seconds_until_mint(self, now: datetime) -> float:
         """Return how long the first mint of a start must wait, 0 to 5 seconds."""
@@ -207,13 +210,19 @@ class RuntimeDirectory:
         share(self._lock, group=group)
         if group is not None:
             os.chown(self.path, -1, group)
-            self.path.chmod(0o750)
+            self.path.chmod(_SHARED)
+        elif stat.S_IMODE(self.path.stat().st_mode) == _SHARED:
+            self.path.chmod(0o700)
 
-    def _kept_bearer(self, path: Path) -> str | None:
+    def _kept_bearer(self, path: Path, group: int | None) -> str | None:
         exposed = WRITABLE_BY_OTHERS | stat.S_IRWXO
         try:
             text = read_private(path, trusts=self._owns, forbidden=exposed).decode()
+            found = path.lstat()
         except (OSError, ValueError, RuntimeDirectoryError):
+            return None
+        if found.st_mode & stat.S_IRGRP and found.st_gid != group:
+            _tell_of_replacement(found.st_gid)
             return None
         return text if _BEARER.fullmatch(text) else None
 
@@ -251,6 +260,23 @@ def _shield_from_cleaning(path: Path) -> int:
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
+
+
+def _unwritten(path: Path, error: OSError) -> RuntimeDirectoryError:
+    """Return what to say of a file without which no client finds the daemon."""
+    elsewhere = "set IMDSD_RUNTIME_DIR to a directory elsewhere"
+    remedy = f"free space or inodes there, or {elsewhere}"
+    if error.errno not in _FULL_DISK:
+        remedy = f"see who may write there, or {elsewhere}"
+    return RuntimeDirectoryError(f"{path} cannot be written: {error.strerror}; {remedy}")
+
+
+def _tell_of_replacement(group: int) -> None:
+    import structlog  # noqa: PLC0415  # clients, who only look here, need not spend its import
+
+    log = structlog.get_logger(__name__)
+    reason = f"group {group}, which is no longer bearer_group, may have read the old one"
+    log.info("bearer_replaced", reason=reason)
 
 
 def _new_bearer() -> str:

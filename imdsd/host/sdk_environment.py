@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+
+from imdsd.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from imdsd.secret import Secret
+
+STS_ENDPOINT = "AWS_ENDPOINT_URL_STS"
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "169.254.169.254")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -69,13 +73,22 @@ def sdk_variables(target: SdkTarget, *, environ: Mapping[str, str]) -> dict[str,
         **_imds(target),
         **_region(target, environ),
         **_no_proxy(environ),
-        **({"AWS_ENDPOINT_URL_STS": target.sts_endpoint_url} if target.sts_endpoint_url else {}),
+        **({STS_ENDPOINT: target.sts_endpoint_url} if target.sts_endpoint_url else {}),
     }
 
 
 def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without the variables that would lead SDKs past the daemon."""
-    return {name: value for name, value in environ.items() if name not in _SCRUBBED}
+    without = _SCRUBBED | ({STS_ENDPOINT} if sts_is_on_loopback(environ) else set())
+    return {name: value for name, value in environ.items() if name not in without}
+
+
+def sts_is_on_loopback(environ: Mapping[str, str]) -> bool:
+    """Whether SDKs are sent to an STS on this machine, as a demo that may be over sends them."""
+    try:
+        return is_loopback(urlsplit(environ.get(STS_ENDPOINT, "")).hostname or "")
+    except ValueError:
+        return False
 
 
 def _container(target: SdkTarget) -> dict[str, str]:

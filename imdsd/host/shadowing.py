@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imdsd.host.sdk_environment import STS_ENDPOINT, sts_is_on_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from configparser import RawConfigParser
@@ -49,6 +51,9 @@ def shadowing_variables(environ: Mapping[str, str]) -> tuple[Shadow, ...]:
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         why = "keeps SDKs from asking IMDS (the container endpoint still answers)"
         found.append(Shadow("AWS_EC2_METADATA_DISABLED", why, "unset AWS_EC2_METADATA_DISABLED"))
+    if sts_is_on_loopback(environ):
+        why = "sends calls of STS to this machine, as a demo does that may be over"
+        found.append(Shadow(STS_ENDPOINT, why, f"unset {STS_ENDPOINT}"))
     return tuple(found)
 
 

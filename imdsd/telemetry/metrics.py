@@ -70,7 +70,22 @@ class Metrics:
             registry=registry,
         )
         self._imdsv1 = Counter(
-            "imdsd_imdsv1_requests_total", "IMDS requests without a token.", registry=registry
+            "imdsd_imdsv1_requests_total",
+            "IMDS requests without a token, by the user who made them.",
+            ["user"],
+            registry=registry,
+        )
+        self._upstream_up = Gauge(
+            "imdsd_upstream_up",
+            "1 while the metadata service behind ours answers.",
+            ["upstream"],
+            registry=registry,
+        )
+        self._upstream_requests = Counter(
+            "imdsd_upstream_requests_total",
+            "Reads from the metadata service behind ours, by result.",
+            ["result"],
+            registry=registry,
         )
         self._reloads = Counter(
             "imdsd_reloads_total", "Reloads, by result.", ["result"], registry=registry
@@ -100,9 +115,17 @@ class Metrics:
         """Count a request that a guard refused."""
         self._refused.labels(guard).inc()
 
-    def imdsv1_used(self) -> None:
+    def imdsv1_used(self, user: str) -> None:
         """Count an IMDS request that brought no token and was served all the same."""
-        self._imdsv1.inc()
+        self._imdsv1.labels(user).inc()
+
+    def upstream_is(self, url: str, *, up: bool) -> None:
+        """Say whether the metadata service behind ours answers."""
+        self._upstream_up.labels(url).set(up)
+
+    def upstream_asked(self, result: str) -> None:
+        """Count a read from it: `ok`, `absent` or `failed`."""
+        self._upstream_requests.labels(result).inc()
 
     def reloaded(self, *, taken: bool) -> None:
         """Count a reload."""

@@ -25,6 +25,31 @@ if TYPE_CHECKING:
 LEAST_LIFE = timedelta(seconds=60)
 TOLERATED_SKEW = timedelta(seconds=60)
 
+# The claims that name an environment as finely as its issuer does, and stay the same when a token
+# is minted again. The first row that a token has wholly counts; a row names several claims so that
+# another issuer's claim of the same name is not taken for it.
+_NAMED_BY: tuple[tuple[tuple[str, ...], ...], ...] = (
+    # Ona: the environment.
+    (("environment_id",),),
+    # Kubernetes, "Managing Service Accounts", private claims of bound tokens: the pod.
+    (("kubernetes.io", "pod", "uid"),),
+    # GitHub, "OpenID Connect reference": the job, one of a matrix too; older servers lack it.
+    (("repository_id",), ("run_id",), ("check_run_id",)),
+    (("repository_id",), ("run_id",), ("run_attempt",), ("job_workflow_ref",), ("sub",)),
+    # GitLab, "OpenID Connect (OIDC) Authentication Using ID Tokens": the job.
+    (("project_id",), ("pipeline_id",), ("job_id",)),
+    # CircleCI; PyPI's trusted publishers list the claim: the job, all its parallel containers.
+    (("oidc.circleci.com/project-id",), ("oidc.circleci.com/job-id",)),
+    # Buildkite, "buildkite-agent oidc": the job, a retry being another.
+    (("organization_slug",), ("pipeline_slug",), ("job_id",)),
+    # Bitbucket, "Integrate Pipelines with resource servers using OIDC": the step.
+    (("repositoryUuid",), ("stepUuid",)),
+    # HCP Terraform, "Workload identity": plan and apply of a run are machines of their own.
+    (("terraform_run_id",), ("terraform_run_phase",)),
+    # Whoever else: the holder.
+    (("sub",),),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:
@@ -40,8 +65,11 @@ class Claims:
     @property
     def environment(self) -> str:
         """Name the environment in a way that stays the same from token to token."""
-        named = self.values.get("environment_id")
-        return f"{self.issuer} {named if isinstance(named, str) and named else self.subject}"
+        for claims in _NAMED_BY:
+            names = [name for path in claims if (name := _name_at(self.values, path))]
+            if len(names) == len(claims):
+                return " ".join((self.issuer, *names))
+        return f"{self.issuer} {self.subject}"
 
 
 def read_claims(token: Secret) -> Claims:
@@ -140,6 +168,16 @@ def _audience(values: Mapping[str, object]) -> tuple[str, ...]:
         if len(texts) == len(listed):
             return texts
     raise _wrong(values, "aud", expected="a text or a list of texts")
+
+
+def _name_at(values: Mapping[str, object], path: tuple[str, ...]) -> str:
+    """Return the text or number at a path of keys, nothing for whatever else stands there."""
+    found: object = values
+    for key in path:
+        found = found.get(key) if isinstance(found, dict | MappingProxyType) else None
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        return ""
+    return str(found)
 
 
 def _instant(values: Mapping[str, object], claim: str) -> datetime:

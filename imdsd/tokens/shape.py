@@ -24,10 +24,25 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.?
 _RUN = re.compile(r"[A-Za-z0-9_+/=.~%-]{20,}")
 _SEGMENT_BORDER = re.compile(r"[/._=+~%-]+")
 _MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{8,}")
-_NAMED = re.compile(
-    r"(?i)([\w-]*(?:token|secret|passw|apikey|api-key)[\w-]*=|"
-    r"(?<!\S)--?[\w-]*(?:token|secret|passw|apikey|api-key)[\w-]*\s+|"
-    r"(?:bearer|basic)\s+)\S+"
+# So long a run may be base64 or hex, unless it is a path: plain words between strokes.
+_LONG_RUN = re.compile(r"[A-Za-z0-9_+/=-]{32,}")
+_PLAIN_WORD = re.compile(r"[A-Z]?[a-z]*[0-9]{0,3}|[A-Z]{1,12}|[0-9]{1,12}")
+_JWT_LIKE = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII)
+_USERINFO = re.compile(r"(?<=://)[^\s/?#]*@")
+_SECRET = (
+    r"(?=[\w.-]*?"
+    r"(?:token|secret|passw|passphrase|pwd|key|credential|authori[sz]|assertion|session))"
+)
+_SCHEME = r"(?:(?:bearer|basic|digest|token|negotiate)\s++)?"
+_VALUE = r"""(?:[\[{].*+|\\?"(?:[^"\\]|\\.)*+"?|'[^']*+'?|[^\s,;&"')}\]]++)"""
+# Each begins where a word does and never goes back, so that no text takes long to search.
+_NAMED = (
+    re.compile(  # key=value, key: value, "key": "value", ?key=value
+        rf"(?i)(?<![\w.-])(?<!//)({_SECRET}[\w.-]++(?:\\?[\"'])?\s*+(?::=|=>|[=:])\s*+"
+        rf"(?:\\?[\"'](?=(?:bearer|basic)\s))?{_SCHEME}){_VALUE}"
+    ),
+    re.compile(rf"(?i)(?<!\S)(-{_SECRET}[\w-]++\s++){_VALUE}"),  # --key value
+    re.compile(r"(?i)(?<!\w)((?:bearer|basic)\s++)[^\s\"',]++"),
 )
 _LONGEST_WORD = 16
 _ENCRYPTED_PARTS = 5
@@ -58,8 +73,15 @@ def fault(raw: bytes) -> str:
 
 
 def redact(text: str) -> str:
-    """Cut whatever may be a secret out of `text`: named ones, and long runs that are no words."""
-    return _RUN.sub(_cut_unless_words, _NAMED.sub(r"\1…", text))
+    """Cut whatever may be a secret out of `text`.
+
+    What is named like one, what looks like a part of a JWT, the user before a URL's host, and long
+    runs that are no words.
+    """
+    text = _USERINFO.sub("…@", _JWT_LIKE.sub("…", text))
+    for named in _NAMED:
+        text = named.sub(r"\1…", text)
+    return _RUN.sub(_cut_unless_words, _LONG_RUN.sub(_cut_unless_path, text))
 
 
 def one_line(text: str, *, most: int = 200) -> str:
@@ -125,4 +147,10 @@ def _describe_line(line: str) -> str:
 def _cut_unless_words(run: re.Match[str]) -> str:
     segments = _SEGMENT_BORDER.split(run[0])
     words = all(len(s) <= _LONGEST_WORD and not _MIXED.fullmatch(s) for s in segments)
+    return run[0] if words else "…"
+
+
+def _cut_unless_path(run: re.Match[str]) -> str:
+    segments = _SEGMENT_BORDER.split(run[0])
+    words = all(len(s) <= _LONGEST_WORD and _PLAIN_WORD.fullmatch(s) for s in segments)
     return run[0] if words else "…"

@@ -86,10 +86,13 @@ class FakeDaemon:
         self.runtime = RuntimeDirectory.acquire(self.environ, uid=os.geteuid())
         self.bearer = self.runtime.bearer()
         self.requests = []
+        self.bodies = []
         self.routes = {
             ("GET", "/status"): (200, status_document()),
             ("GET", "/v1/credentials"): (200, CREDENTIALS),
         }
+        self.imds = {}
+        self.imds_token = "the-imds-token"
         self._server = None
 
     def listen(self, host="127.0.0.1"):
@@ -127,13 +130,29 @@ class FakeDaemon:
         self.routes["GET", "/status"] = (200, status_document(*roles))
         return self
 
-    def reply(self, method, path, authorization):
+    def reply(self, method, path, authorization, body=b""):
         self.requests.append((method, path))
-        guarded = path.startswith(("/v1/", "/refresh"))
+        self.bodies.append(body)
+        guarded = path.startswith(("/v1/", "/refresh", "/events"))
         if guarded and authorization != self.bearer.reveal():
             return 401, error_document("Unauthorized", "the bearer is wrong")
         answer = self.routes.get((method, path), (404, error_document("NotFound", "no such")))
         return answer() if callable(answer) else answer
+
+    def reply_imds(self, method, path, headers):
+        """Answer as the metadata service: `imds[path]`, bytes or a (status, bytes)."""
+        self.requests.append((method, path))
+        if "Authorization" in headers:
+            return 400, b"the bearer is none of the metadata service's business"
+        if method == "PUT":
+            answer = self.imds.get(path)
+            ttl = headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
+            lives = ttl.isdecimal() and 1 <= int(ttl) <= 21600
+            return answer or ((200, self.imds_token.encode()) if lives else (400, b""))
+        if headers.get("X-aws-ec2-metadata-token") != self.imds_token:
+            return 401, b""
+        answer = self.imds.get(path, (404, b"<html>no such page</html>"))
+        return (200, answer) if isinstance(answer, bytes) else answer
 
     def close(self):
         if self._server is not None:
@@ -166,7 +185,10 @@ def _handler(daemon):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            status, document = daemon.reply("GET", self.path, self.headers["Authorization"])
+            if self.path == "/" or self.path.startswith(("/latest", "/20", "/1.0")):
+                status, document = daemon.reply_imds(self.command, self.path, self.headers)
+            else:
+                status, document = daemon.reply("GET", self.path, self.headers["Authorization"])
             body = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -175,12 +197,20 @@ def _handler(daemon):
             self.wfile.write(body)
 
         def do_POST(self):
-            status, document = daemon.reply("POST", self.path, self.headers["Authorization"])
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            authorization = self.headers["Authorization"]
+            status, document = daemon.reply(self.command, self.path, authorization, sent)
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_PUT(self):
+            self.do_GET()
+
+        def do_DELETE(self):
+            self.do_POST()
 
         def log_message(self, *args):
             pass

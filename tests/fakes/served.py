@@ -3,24 +3,31 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from imdsd.credentials.attempt import Workshop
 from imdsd.credentials.roles import RoleDefinition, Roles
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer, Documents
 from imdsd.endpoints.door import Door
+from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Listener, host_names
 from imdsd.endpoints.imds import ImdsEndpoint
 from imdsd.endpoints.imds_tokens import ImdsTokens
 from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.host.peer import PeerLookup
+from imdsd.metadata.composition import Metadata, Upstream
+from imdsd.metadata.event_board import EventBoard
+from imdsd.metadata.machine import Machine
+from imdsd.metadata.settings import MetadataSettings
 from imdsd.secret import Secret
 from tests.fakes.refresh import Bench
 
 BEARER = Secret("the-bearer-of-these-tests-0123456789")
+MACHINE = Machine("box", "x86_64", None)
 
 
 @dataclass(slots=True)
@@ -38,11 +45,20 @@ class Reply:
 
 
 class Served:
-    """A bench, its roles, and a port that answers for them."""
+    """A bench, its roles, its metadata and events, and a port that answers for them."""
 
-    def __init__(self, bench: Bench, roles: Roles[Documents], port: int) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        roles: Roles[Documents],
+        metadata: Metadata,
+        events: EventBoard,
+        port: int,
+    ) -> None:
         self.bench = bench
         self.roles = roles
+        self.metadata = metadata
+        self.events = events
         self.port = port
 
     async def ask(self, method: str, path: str, *, host: str = "", **headers: str) -> Reply:
@@ -93,9 +109,14 @@ async def serving(
     imds: str = "attested",
     allow_imdsv1: bool = False,
     allowed_uids: frozenset[int] | None = None,
+    settings: MetadataSettings | None = None,
+    machine: Machine = MACHINE,
+    upstream: Upstream | None = None,
+    peers: PeerLookup | None = None,
+    user_names: Mapping[int, str] = MappingProxyType({}),
 ) -> AsyncIterator[Served]:
     workshop = Workshop(
-        publisher=DocumentRenderer("x86_64"),
+        publisher=DocumentRenderer(),
         clock=bench.clock,
         metrics=bench.metrics,
         draw=lambda: 0.0,
@@ -105,26 +126,43 @@ async def serving(
     container = ContainerEndpoint(roles, BEARER)
     facts = DaemonFacts("0", 1, bench.clock.now(), demo=False, listeners=("127.0.0.1:1",))
     ops = OpsEndpoint(roles, bench.metrics, facts=facts, authorized=container.authorized)
+    events = EventBoard(bench.clock)
+    metadata = Metadata(
+        settings or MetadataSettings(),
+        read_machine=lambda: machine,
+        events=events,
+        upstream=upstream,
+    )
     imds_endpoint = ImdsEndpoint(
         roles,
         ImdsTokens(BEARER),
+        metadata,
         clock=bench.clock,
         metrics=bench.metrics,
         allow_imdsv1=allow_imdsv1,
     )
     loop = asyncio.get_running_loop()
     door = Door(
-        credentials=container, imds=imds_endpoint, ops=ops, metrics=bench.metrics, loop=loop
+        credentials=container,
+        imds=imds_endpoint,
+        ops=ops,
+        events=EventsEndpoint(events, authorized=container.authorized),
+        metrics=bench.metrics,
+        loop=loop,
     )
-    peers = PeerLookup()
+    peers = peers or PeerLookup()
     listener = Listener(
-        frozenset(), imds=imds, peers=peers, allowed_uids=allowed_uids or frozenset({os.geteuid()})
+        frozenset(),
+        imds=imds,
+        peers=peers,
+        allowed_uids=allowed_uids or frozenset({os.geteuid()}),
+        user_names=user_names,
     )
     server = await loop.create_server(lambda: door.protocol(listener), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     listener.hosts = host_names([("127.0.0.1", port)])
     try:
-        yield Served(bench, roles, port)
+        yield Served(bench, roles, metadata, events, port)
     finally:
         server.close()
         await door.close(grace_seconds=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.daemon import DaemonInRoom, running_daemon
+from tests.integration.daemon import DESCRIPTION, DaemonInRoom, running_daemon
 from tests.support import Room, lack, need, room
 
 NODE_CLIENTS = Path(__file__).parent / "node"
@@ -34,6 +34,26 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]
     """The demo at the address of the metadata service, in a namespace of its own."""
     directory = tmp_path_factory.mktemp("instance")
     words = ("demo", "--listen", "169.254.169.254:80")
+    with room("169.254.169.254/32") as made, running_daemon(made, directory, *words) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]:
+    """The same, serving the instance that consumers/metadata.toml describes."""
+    yield from _described(tmp_path_factory.mktemp("described"))
+
+
+@pytest.fixture(scope="session")
+def described_v1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]:
+    """The same again, to clients of IMDSv1 too."""
+    yield from _described(tmp_path_factory.mktemp("described-v1"), "--allow-imdsv1")
+
+
+def _described(directory: Path, *more: str) -> Iterator[DaemonInRoom]:
+    config = directory / "config.toml"
+    config.write_text(DESCRIPTION)
+    words = ("demo", "--listen", "169.254.169.254:80", "--config", str(config), *more)
     with room("169.254.169.254/32") as made, running_daemon(made, directory, *words) as running:
         yield running
 

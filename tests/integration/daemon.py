@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,16 @@ ANSWERS = {"container": {"container 200": 1}, "imds": {"imds 200": 3}, "ec2": {"
 """What a client is answered that asks once: over IMDS for a token, the role's name, its document."""
 
 DEAD_PROXY = "http://127.0.0.1:1"
+
+CONSUMERS = Path(__file__).parent / "consumers"
+DESCRIPTION = (CONSUMERS / "metadata.toml").read_text()
+DESCRIBED = tomllib.loads(DESCRIPTION)["metadata"]
+"""The instance that the configuration of the fixture `described` describes."""
+
+AS_ON_EC2 = ("unshare", "--mount", "sh", CONSUMERS / "as-on-ec2.sh")
+"""Before the words of a command, has it take this machine for an instance."""
+
+_TTL = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 60"
 
 BOTO3 = """
 import boto3, json
@@ -75,6 +86,11 @@ class DaemonInRoom:
         """The container document that is served at this moment."""
         bearer = self.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
         return json.loads(self.curl("/v1/credentials", "-H", f"Authorization: {bearer}"))
+
+    def leaf(self, path: str) -> str:
+        """What the metadata service answers at a path below `latest`."""
+        token = self.curl("/latest/api/token", "-X", "PUT", "-H", _TTL)
+        return self.curl(f"/latest/{path}", "-H", f"X-Aws-Ec2-Metadata-Token: {token}")
 
     def answers(self) -> Counter[str]:
         """What was answered so far, but for operations."""

@@ -90,6 +90,30 @@ def test_certificates_of_ones_own_are_named(check, tmp_path):
     assert f"  ca bundle {bundle}\n" in out
 
 
+METADATA = """
+[metadata]
+ami_id = "ami-01234567"
+"""
+MORE_METADATA = """
+tags = { Name = "x" }
+upstream = "http://169.254.169.254"
+upstream_paths = ["dynamic/", "meta-data/tags/"]
+[[metadata.event]]
+kind = "rebalance"
+[[metadata.event]]
+kind = "spot"
+"""
+
+
+def test_what_is_configured_of_the_metadata_tree_is_counted(check):
+    _, out, _ = check(SOUND)
+    assert "metadata" not in out
+    _, out, _ = check(SOUND + METADATA)
+    assert "  metadata  1 leaf\n" in out
+    _, out, _ = check(SOUND + METADATA + MORE_METADATA)
+    assert "  metadata  2 leaves, 2 events, 2 paths from http://169.254.169.254\n" in out
+
+
 def test_problems_are_all_told_and_nothing_is_printed(check):
     code, out, err = check("x = 1\ny = 1\n")
     assert (code, out, len(err.splitlines())) == (78, "", 3)

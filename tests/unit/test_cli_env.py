@@ -54,6 +54,11 @@ def test_a_demos_sts_is_named_and_a_role_without_region_has_the_daemons(tmp_path
     assert variables["AWS_REGION"] == "us-gov-west-1"
 
 
+def test_the_sts_of_a_demo_that_is_over_is_warned_of(env, capsys):
+    assert env(AWS_ENDPOINT_URL_STS="http://127.0.0.1:5") == 0
+    assert "imdsd: warning: AWS_ENDPOINT_URL_STS sends calls of STS" in capsys.readouterr().err
+
+
 def test_a_role_is_found_by_its_alias_and_written_by_its_name(env, daemon, capsys):
     daemon.says(role_entry(), role_entry("ops", aliases=["admin"]))
     assert env("--role", "admin", "--format", "json") == 0

@@ -45,6 +45,23 @@ def test_the_command_has_the_variables_and_not_the_shadows(imdsd_exec, daemon):
     assert done.stderr == ""
 
 
+def test_the_sts_of_a_demo_that_is_over_is_left_out_and_another_one_kept(imdsd_exec):
+    name = "AWS_ENDPOINT_URL_STS"
+    assert name not in imdsd_exec("--", "env", **{name: "http://127.0.0.1:5"}).stdout
+    own = "https://sts.example"
+    assert f"{name}={own}\n" in imdsd_exec("--", "env", **{name: own}).stdout
+
+
+def test_the_sts_of_the_demo_that_was_found_comes_before_an_older_ones(tmp_path):
+    (tmp_path / "home").mkdir()
+    with running_daemon(tmp_path / "run", demo=True, sts_endpoint_url="http://127.0.0.1:6") as demo:
+        command = [sys.executable, "-c", PROGRAM, "--", "env"]
+        environ = {**demo.environ, "HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
+        environ["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:5"
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert "AWS_ENDPOINT_URL_STS=http://127.0.0.1:6\n" in done.stdout
+
+
 def test_it_becomes_the_command(imdsd_exec):
     done = imdsd_exec("--", "sh", "-c", "echo $PPID; exit 42")
     assert done.returncode == 42

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from imdsd.cli import main
 from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
 from tests.fakes.daemon import LAST_ERROR, FakeDaemon, role_entry, running_daemon
 from tests.fakes.verb import run_verb
@@ -62,10 +63,29 @@ def test_a_daemon_that_starts_meanwhile_counts_against_the_same_time(tmp_path):
     assert clock.passed_seconds == pytest.approx(20)
 
 
-def test_without_a_daemon_there_is_nothing_to_wait_for(tmp_path):
+def test_a_daemon_that_appears_at_the_last_moment_is_found(tmp_path):
+    environ = {"IMDSD_RUNTIME_DIR": str(tmp_path / "run")}
+    started, clock = [], FakeWaitingClock()
+    clock.after(55, lambda: started.append(FakeDaemon(tmp_path / "run").listen().announce()))
+    try:
+        assert run_verb("wait", environ=environ, home=tmp_path, clock=clock) == 0
+    finally:
+        started[0].close()
+    assert 55 <= clock.passed_seconds < 56
+
+
+def test_without_a_daemon_the_whole_time_is_waited_and_that_none_came_is_said(tmp_path):
     environ = {"IMDSD_RUNTIME_DIR": str(tmp_path / "absent")}
-    with pytest.raises(NoDaemonError):
-        run_verb("wait", environ=environ, home=tmp_path)
+    clock = FakeWaitingClock()
+    with pytest.raises(NoDaemonError, match="none appeared within 20 s"):
+        run_verb("wait", "--timeout", "20", environ=environ, home=tmp_path, clock=clock)
+    assert clock.passed_seconds == pytest.approx(20)
+
+
+@pytest.mark.parametrize("timeout", ["-1", "nan", "soon", ""])
+def test_a_time_that_is_none_is_a_usage_error(timeout, capsys):
+    assert main(["wait", f"--timeout={timeout}"]) == 2
+    assert "expected a number of seconds, 0 or more" in capsys.readouterr().err
 
 
 def test_an_unknown_role_is_not_waited_for(daemon, tmp_path):

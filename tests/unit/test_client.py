@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from imdsd.client import find_daemon
-from imdsd.client.finding import reachable_address
+from imdsd.client.finding import judge_other_end, reachable_address
+from imdsd.client.http import request
 from imdsd.client.status import DaemonStatus
 from imdsd.client.waiting import Deadline
 from imdsd.errors import NoDaemonError, UsageError
+from imdsd.host.peer import PeerLookup
+from imdsd.secret import Secret
 from tests.fakes.daemon import LAST_ERROR, FakeDaemon, role_entry, running_daemon, status_document
 from tests.fakes.waiting_clock import FakeWaitingClock
 
@@ -146,6 +150,40 @@ AS_STRANGER = (
 )
 
 
+TAKES_ONE = (
+    "import os, socket, sys\n"
+    "os.setgroups([]); os.setuid(12345)\n"
+    "held = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "print(held.getsockname()[1], flush=True)\n"
+    "if not sys.stdin.readline(): sys.exit()\n"
+    "taken, _ = held.accept(); held.close(); print('taken', flush=True)\n"
+    "sys.stdin.read(); print(taken.recv(9).decode())\n"
+)
+
+
+class Squatter:
+    """Another user's listener; `accept` has it take one caller and stop listening."""
+
+    def __init__(self, port=0):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", TAKES_ONE, str(port)]
+        self._process = subprocess.Popen(command, **pipes)
+        self.port = int(self._process.stdout.readline())
+
+    def accept(self):
+        self._process.stdin.write("accept\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "taken\n"
+
+    def heard(self):
+        """Take the caller who came, and return the beginning of what was sent."""
+        self.accept()
+        return self._process.communicate()[0].strip()
+
+    def close(self):
+        self._process.communicate()
+
+
 class Stranger:
     """Another user's listener; tells whether anybody called."""
 
@@ -179,6 +217,77 @@ def test_a_port_that_changed_hands_since_is_refused_without_a_word(tmp_path, clo
     with pytest.raises(NoDaemonError, match="is held by uid 12345"):
         found.get("/v1/credentials")
     assert stranger.says() == "left alone"
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+@pytest.mark.parametrize("accepts", [True, False], ids=["accepted", "not accepted yet"])
+def test_a_port_that_changes_hands_before_the_connect_gets_no_bearer(accepts):
+    squatter = Squatter()
+    with (
+        socket.create_connection(("127.0.0.1", squatter.port)) as connection,
+        PeerLookup() as lookup,
+    ):
+        if accepts:
+            squatter.accept()
+        with pytest.raises(NoDaemonError, match="is held by uid 12345"):
+            judge_other_end(lookup, connection, uid=UID)
+    squatter.close()
+
+
+class TurningClock(FakeWaitingClock):
+    """Does something the second time it is asked from now on."""
+
+    def turn(self, action):
+        self._actions = [lambda: None, action]
+
+    def monotonic(self):
+        if getattr(self, "_actions", ()):
+            self._actions.pop(0)()
+        return super().monotonic()
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+def test_a_port_that_changes_hands_between_the_look_and_the_connect_gets_no_bearer(tmp_path):
+    clock, came = TurningClock(), []
+    daemon = FakeDaemon(tmp_path / "run").listen().announce()
+    found = look(daemon.environ, clock)
+    port = daemon.address[1]
+
+    def change_hands():
+        daemon.close()
+        came.append(Squatter(port))
+
+    # The first question sets the deadline; the second comes between the look and the connect.
+    clock.turn(change_hands)
+    with pytest.raises(NoDaemonError, match="is held by uid 12345"):
+        found.get("/v1/credentials")
+    assert came[0].heard() == ""
+
+
+@pytest.mark.parametrize("accepts", [True, False], ids=["accepted", "not accepted yet"])
+def test_the_other_end_of_our_own_daemon_is_not_refused(accepts):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as connection,
+        PeerLookup() as lookup,
+    ):
+        accepted = listener.accept()[0] if accepts else None
+        judge_other_end(lookup, connection, uid=UID)
+        if accepted:
+            accepted.close()
+
+
+def test_nothing_is_sent_where_the_connection_is_refused_after_the_connect(clock):
+    def refuse(_connection):
+        raise NoDaemonError("a stranger")
+
+    deadline = Deadline.after(5, clock=clock)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with pytest.raises(NoDaemonError, match="a stranger"):
+            request(address, "GET", "/", bearer=Secret("b"), deadline=deadline, judge=refuse)
+        with listener.accept()[0] as accepted:
+            assert accepted.recv(1) == b""
 
 
 def test_a_daemon_that_went_away_is_said_to_be_gone(tmp_path, clock):

@@ -1,6 +1,8 @@
 """Where the file is looked for, and what is said of one that cannot be read."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,60 @@ def test_a_usual_file_that_cannot_be_read_is_a_problem_and_not_passed_over(tmp_p
     assert problem.source == str(tmp_path)
     assert "Is a directory" in problem.found
     assert "/dev/null" in problem.hint
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b"])
+def test_a_file_whose_name_cannot_be_is_a_problem_named_or_usual(tmp_path, name):
+    path = str(tmp_path / name)
+    assert refusal(flags={"config": path}).source == "--config"
+    assert refusal(usual=(Path(path),)).expected == "a TOML file that can be read"
+
+
+AS_NOBODY = """
+import os, sys
+from imdsd.config import load
+from imdsd.errors import ConfigurationError
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(12345); os.setuid(12345)
+for flags, environ in (
+    ({}, {"XDG_CONFIG_HOME": sys.argv[1]}),
+    ({"config": "/dev/null"}, {"AWS_CA_BUNDLE": sys.argv[1] + "/ca.pem"}),
+    ({"config": "~/absent.toml"}, {}),  # which a user that no list names has not
+):
+    try:
+        load(flags={"role_arn": sys.argv[2], **flags}, environ=environ)
+    except ConfigurationError as error:
+        print(error)
+"""
+
+
+def test_what_lies_in_a_closed_folder_is_a_problem_not_a_traceback(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    command = [sys.executable, "-c", AS_NOBODY, closed, ARN]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    configuration, bundle, homeless = done.stdout.splitlines()
+    assert configuration.startswith(f"{closed}/imdsd/config.toml: config: found {closed}/")
+    assert "Permission denied, expected a TOML file" in configuration
+    assert bundle.startswith(
+        f"AWS_CA_BUNDLE: ca_bundle: found '{closed}/ca.pem': Permission denied"
+    )
+    assert homeless.startswith("--config: config: found ")
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        (b"startup_grace_seconds = 0x" + b"f" * 9000, "startup_grace_seconds"),
+        (b"[[role]]\nduration_seconds = 9223372036854775808", "role[0].duration_seconds"),
+    ],
+)
+def test_an_integer_that_toml_does_not_have_is_told_with_its_key(tmp_path, raw, key):
+    path = tmp_path / "config.toml"
+    path.write_bytes(raw)
+    problem = refusal(flags={"config": str(path)})
+    assert (problem.key, problem.found) == (key, "an integer that needs more than 64 bits")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ REFERENCE = ROOT / "docs" / "configuration.md"
 ARN = "arn:aws:iam::123456789012:role/dev"
 NO_DEFAULT = {"bearer_group", "region", "ca_bundle", "arn", "policy", "sts_endpoint_url"}
 NO_DEFAULT_OF_TOKEN = {"command", "file", "url", "headers", "variable"}
+NO_DEFAULT_OF_METADATA = {
+    *KEYS["metadata"], *KEYS["interface"], "kind", "code", "description", "event_id", "state",
+} - {"user_data_file", "leaves", "interface", "event", "device_number"}  # fmt: skip
 ENVIRON = {"TOKEN_SERVICE_SECRET": "canary"}
 
 
@@ -71,6 +74,45 @@ def test_every_key_there_is_appears_in_the_example():
     assert set(role) | {"token"} == set(KEYS["role"])
     assert {key for token in tokens for key in token} == set(KEYS["token"])
     assert all(key in EXAMPLE.read_text() for key in KEYS["listen"])
+    metadata = tables["metadata"]
+    assert set(metadata) | {"user_data_file"} == set(KEYS["metadata"])
+    assert "    user_data_file = " in EXAMPLE.read_text()
+    assert {key for each in metadata["interface"] for key in each} == set(KEYS["interface"])
+    assert {key for each in metadata["event"] for key in each} == set(KEYS["event"])
+
+
+def test_the_example_with_every_key_uncommented_gives_each_of_its_leaves(everything):
+    config = load(flags={"config": str(everything)}, environ=ENVIRON)
+    leaves = config.metadata.settings.leaves
+    assert {path.rpartition("/")[2].replace("-", "_") for path in leaves} >= set(
+        KEYS["interface"]
+    ) | set(KEYS["metadata"]) - {
+        "tags", "user_data_file", "public_keys", "leaves", "interface", "event", "upstream",
+        "upstream_paths", "security_groups",
+    }  # fmt: skip
+    assert leaves["meta-data/tags/instance/Stage"] == b"test"
+    assert config.metadata.settings.labels == {"meta-data/public-keys": b"0=dev"}
+    assert config.upstream is not None
+
+
+def test_the_keys_of_interfaces_and_events_that_have_a_default_stand_at_it(everything):
+    def loaded():
+        config = load(flags={"config": str(everything)}, environ=ENVIRON)
+        return config.metadata
+
+    example = loaded()
+    everything.write_text(
+        re.sub(
+            r"(?m)^(device_number|action|(after|in|until)_seconds|description|event_id) = .*$"
+            r'|^state = "active"$',
+            "",
+            everything.read_text(),
+        )
+    )
+    without = loaded()
+    given = dataclasses.replace(example.events[1], event_id=without.events[1].event_id)
+    assert without.events == (example.events[0], given, example.events[2])
+    assert without.settings == example.settings
 
 
 def test_every_key_is_said_to_have_no_default_or_stands_at_it():
@@ -82,11 +124,14 @@ def test_every_key_is_said_to_have_no_default_or_stands_at_it():
         for line in paragraph.splitlines()
         if re.match(r"#\w+ = ", line)
     )
-    assert set(said) == NO_DEFAULT | NO_DEFAULT_OF_TOKEN - {"headers"}
+    assert set(said) == (
+        NO_DEFAULT | NO_DEFAULT_OF_TOKEN | NO_DEFAULT_OF_METADATA
+    ) - {"headers"}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KEYS)
 def test_every_key_is_in_the_reference(kind):
     text = REFERENCE.read_text()
-    missing = [key for key in KEYS[kind] if f"`{key}`" not in text and f"[{key}]" not in text]
+    written = "`{0}`", "[{0}]", ".{0}]"
+    missing = [key for key in KEYS[kind] if not any(form.format(key) in text for form in written)]
     assert missing == []

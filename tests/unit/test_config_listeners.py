@@ -30,8 +30,22 @@ def refusals(*items):
         ("127.0.0.53:0", ListenConfig("127.0.0.53", 0)),
         ("[::1]:9254", ListenConfig("::1", 9254)),
         ("[0:0:0::1]:65535", ListenConfig("::1", 65535)),
-        ("169.254.169.254:80", ListenConfig("169.254.169.254", 80)),
-        ("[fd00:ec2::254]:80", ListenConfig("fd00:ec2::254", 80)),
+        ("169.254.169.254:80", ListenConfig("169.254.169.254", 80, hop_limit=1)),
+        ("[fe80::1]:80", ListenConfig("fe80::1", 80, hop_limit=1)),
+        ("[fd00:ec2::254]:80", ListenConfig("fd00:ec2::254", 80, hop_limit=1)),
+        (
+            {"address": "[fd00:ec2::1]:80", "imds": "off"},
+            ListenConfig("fd00:ec2::1", 80, "off", hop_limit=1),
+        ),
+        ("[::1]:80", ListenConfig("::1", 80, hop_limit=64)),
+        (
+            {"address": "169.254.169.254:80", "hop_limit": 2},
+            ListenConfig("169.254.169.254", 80, hop_limit=2),
+        ),
+        (
+            {"address": "127.0.0.1:80", "hop_limit": 255},
+            ListenConfig("127.0.0.1", 80, hop_limit=255),
+        ),
         (
             {"address": "127.0.0.1:1", "imds": "open", "optional": True},
             ListenConfig("127.0.0.1", 1, "open", optional=True),
@@ -75,6 +89,11 @@ def test_several_addresses_may_be_given_by_flag_variable_and_file(tmp_path):
         ({"address": "10.0.0.7:80", "imds": "attested"}, "other machines"),
         ({"address": "127.0.0.1:80", "imds": "on"}, "attested, open, off"),
         ({"address": "127.0.0.1:80", "optional": "yes"}, "true or false"),
+        ({"address": "127.0.0.1:80", "hop_limit": 0}, "a whole number from 1 to 255"),
+        ({"address": "127.0.0.1:80", "hop_limit": 256}, "a whole number from 1 to 255"),
+        ({"address": "127.0.0.1:80", "hop_limit": 1.5}, "a whole number from 1 to 255"),
+        ({"address": "127.0.0.1:80", "hop_limit": True}, "a whole number from 1 to 255"),
+        ({"address": "127.0.0.1:80", "hop_limits": 2}, "did you mean hop_limit?"),
         ({"adress": "127.0.0.1:80", "address": "127.0.0.1:81"}, "did you mean address?"),
         ({"imds": "off"}, "an address and a port"),
         (9254, "ADDRESS:PORT"),
@@ -96,7 +115,8 @@ def test_an_address_twice_is_refused_unless_the_system_chooses_the_ports():
 anything = st.recursive(
     st.none() | st.text() | st.integers(),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["address", "imds", "optional"]), inner)
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["address", "imds", "hop_limit", "optional"]), inner)
     ),
     max_leaves=4,
 )

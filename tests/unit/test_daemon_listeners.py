@@ -138,3 +138,10 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open(clock):
         with pytest.raises(asyncio.CancelledError):
             await binding
     assert is_free(first)
+
+
+async def test_every_listener_has_the_hop_limit_of_the_configuration(clock):
+    wanted = (ListenConfig("127.0.0.1", 0, hop_limit=2), ListenConfig("127.0.0.1", 0))
+    with closed_after(await bind_all(wanted, clock=clock)) as bound:
+        hops = [each.opened.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) for each in bound]
+    assert hops == [2, 64]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,15 @@ from imdsd.config.model import UNRELOADABLE
 from imdsd.config.options import AWS_VARIABLES, OPTIONS
 from imdsd.credentials import schedule
 from imdsd.credentials.model import RoleState
-from imdsd.endpoints import container, guards, imds, ops
-from imdsd.endpoints.documents import leaves_before_credentials
+from imdsd.endpoints import container, events, guards, imds, ops
 from imdsd.errors import ExchangeError, MintError
 from imdsd.host.daemon_record import BEARER_NAME, LOCK_NAME, RECORD_NAME
 from imdsd.host.sdk_environment import SdkTarget, sdk_variables
 from imdsd.host.shells import STYLES
+from imdsd.metadata import event_forms
+from imdsd.metadata.machine import Machine, MachineInterface
+from imdsd.metadata.settings import MetadataSettings
+from imdsd.metadata.values import RoleFacts, leaves_of
 from imdsd.secret import Secret
 from imdsd.telemetry.metrics import Metrics
 from imdsd.trust import judge, parse_trust_policy, web_identity_request
@@ -46,7 +50,9 @@ HOSTS = {
     "keepachangelog.com", "semver.org", "docs.aws.amazon.com",
 }  # fmt: skip
 DIRECTORIES = {"dev", "etc", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
-URL_PATHS = {"latest", "v1", "refresh", "healthz", "readyz", "status", "metrics", "value", "token"}
+URL_PATHS = {
+    "latest", "v1", "refresh", "events", "healthz", "readyz", "status", "metrics", "value", "token",
+}  # fmt: skip
 
 
 def text_of(name: str) -> str:
@@ -325,6 +331,9 @@ def counted() -> dict[str, set[str]]:
     metrics.wrong_role("dev")
     metrics.answered("imds", 200)
     metrics.refused("host")
+    metrics.imdsv1_used("app")
+    metrics.upstream_is("http://169.254.169.254", up=True)
+    metrics.upstream_asked("ok")
     metrics.reloaded(taken=True)
     families = text_string_to_metric_families(metrics.render().decode())
     return {
@@ -377,17 +386,38 @@ async def test_every_path_in_the_table_of_pages_answers_as_it_says():
     assert before == {path: 503 if says[:3] == "503" else 200 for path, says in pages.items()}
 
 
-def test_every_page_of_the_tree_is_in_the_table_of_pages():
-    text = section(text_of("endpoints.md"), "### Pages")
-    for leaf in leaves_before_credentials(ARN, "us-east-1"):
-        assert f"`/latest/{leaf}`" in text.replace("/NAME", "/dev")
+def values_in_the_table() -> dict[str, str]:
+    """Return the paths of the table of values, and what is served there by default."""
+    table = rows(section(text_of("metadata.md"), "## The values"))[1:]
+    return {row[0].strip("`"): row[2] for row in table}
+
+
+def as_in_the_table(leaf: str) -> str:
+    """Return the row that a leaf belongs to."""
+    leaf = leaf.replace("security-credentials/dev", "security-credentials/NAME")
+    return re.sub(r"(?<=/macs/).*", "MAC/", leaf)
+
+
+def test_every_value_that_is_served_by_default_is_in_the_table_of_values():
+    facts = RoleFacts(ARN, "us-east-1", datetime(2026, 1, 1, tzinfo=UTC), "env")
+    interface = MachineInterface("02:00:00:00:00:01", ("192.0.2.1",), ("2001:db8::1",))
+    machine = Machine("box", "x86_64", interface)
+    served = {*leaves_of(facts, machine, MetadataSettings()), *event_forms.ALWAYS}
+    named = {path for path, says in values_in_the_table().items() if not says.startswith("absent")}
+    # The listing of roles, and user data that is listed though it is not there.
+    assert {as_in_the_table(leaf) for leaf in served} == named - {
+        "meta-data/iam/security-credentials/",
+        "user-data",
+    }
+    inside = codes_in(values_in_the_table()["meta-data/network/interfaces/macs/MAC/"])
+    assert inside == {leaf.rpartition("/")[2] for leaf in served if "/macs/" in leaf}
 
 
 def test_every_path_that_is_served_is_in_the_endpoints():
     text = text_of("endpoints.md")
     pages = ("/healthz", "/readyz", "/status", "/metrics")
     assert all(ops.OpsEndpoint.serves(page) for page in pages)
-    for path in (container.PATH, imds.TOKEN_PATH, *pages, ops.REFRESH_PATH):
+    for path in (container.PATH, imds.TOKEN_PATH, *pages, ops.REFRESH_PATH, events.PATH):
         assert re.search(rf"[` ]{path}`", text), path
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from imdsd.credentials.model import Credentials
-from imdsd.endpoints.documents import DocumentRenderer, instance_id
+from imdsd.endpoints.documents import DocumentRenderer
+from imdsd.metadata.values import RoleFacts
 from imdsd.secret import Secret
 
 CREDENTIALS = Credentials(
@@ -24,7 +25,7 @@ CREDENTIALS = Credentials(
 
 @pytest.fixture
 def documents():
-    return DocumentRenderer("aarch64").publish(CREDENTIALS)
+    return DocumentRenderer().publish(CREDENTIALS)
 
 
 def test_the_container_document_has_the_six_keys_in_their_order(documents):
@@ -55,34 +56,13 @@ def test_the_role_document_is_spaced_as_a_perl_client_reads_it(documents):
     )
 
 
-def test_the_identity_document_has_its_keys_in_order_and_null_for_the_unknown(documents):
-    leaf = documents.tree.find(("dynamic", "instance-identity", "document"))
-    identity = json.loads(leaf.value)
-    assert list(identity) == sorted(identity, key=list(identity).index)
-    assert list(identity)[:3] == ["accountId", "architecture", "availabilityZone"]
-    assert list(identity)[-3:] == ["ramdiskId", "region", "version"]
-    assert identity["accountId"] == "123456789012"
-    assert identity["architecture"] == "arm64"
-    assert identity["imageId"] is None
-    assert identity["instanceId"] == instance_id(CREDENTIALS.environment)
-
-
-def test_the_instance_profile_follows_from_the_role(documents):
-    info = json.loads(documents.tree.find(("meta-data", "iam", "info")).value)
-    assert info["InstanceProfileArn"] == "arn:aws:iam::123456789012:instance-profile/dev"
-    assert info["InstanceProfileId"].startswith("AIPA")
-    assert len(info["InstanceProfileId"]) == 21
-
-
-def test_no_value_of_the_tree_ends_in_a_newline(documents):
-    for path in ("meta-data", "meta-data/iam/security-credentials", "meta-data/placement/region"):
-        assert not documents.tree.find(tuple(path.split("/"))).value.endswith(b"\n")
-
-
-def test_an_environment_keeps_its_instance_id_and_shares_it_with_none():
-    assert instance_id("a") == instance_id("a") != instance_id("b")
-    assert len(instance_id("a")) == 19
-    assert instance_id("a").startswith("i-")
+def test_what_the_metadata_tree_is_made_of_comes_along(documents):
+    assert documents.facts == RoleFacts(
+        "arn:aws:iam::123456789012:role/team/dev",
+        "eu-central-1",
+        issued_at=CREDENTIALS.issued_at,
+        environment="https://issuer.example env",
+    )
 
 
 def test_nothing_of_a_publish_prints_a_secret(documents):

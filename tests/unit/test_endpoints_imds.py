@@ -2,15 +2,25 @@
 
 import asyncio
 import json
+import os
 
 import pytest
+from structlog.testing import capture_logs
 
 from imdsd.errors import ExchangeError, MintError, Retry
+from imdsd.host.peer import PeerLookup
+from imdsd.metadata.events import RebalanceEvent
+from imdsd.metadata.settings import MetadataSettings
 from tests.fakes.refresh import Bench
 from tests.fakes.served import serving
 
+ME = os.geteuid()
 TTL = "x-aws-ec2-metadata-token-ttl-seconds"
 ROLES = "/latest/meta-data/iam/security-credentials"
+TOP_OF_A_BARE_MACHINE = (
+    b"events/\nhostname\niam/\nidentity-credentials/\ninstance-action\ninstance-id\n"
+    b"local-hostname\nplacement/\nservices/"
+)
 
 
 @pytest.fixture
@@ -112,6 +122,62 @@ async def test_imdsv1_is_served_and_counted_where_it_is_allowed():
         assert bench.metric("imdsd_imdsv1_requests_total") == 1
 
 
+@pytest.mark.parametrize(
+    ("names", "user"), [({ME: "app"}, "app"), ({ME + 1: "other"}, str(ME)), ({}, str(ME))]
+)
+async def test_who_used_imdsv1_is_counted_and_logged_by_name_or_number(names, user):
+    bench = Bench()
+    async with serving(bench=bench, allow_imdsv1=True, user_names=names) as served:
+        with capture_logs() as logs:
+            await served.ask("GET", "/latest/")
+        assert bench.metric("imdsd_imdsv1_requests_total", user=user) == 1
+    (event,) = (each for each in logs if each["event"] == "imdsv1_used")
+    assert event == {
+        "event": "imdsv1_used", "log_level": "debug", "user": user, "path": "/latest/",
+    }  # fmt: skip
+
+
+class SeeingNobody(PeerLookup):
+    """What the kernel tells of clients that are in another network namespace."""
+
+    def find_peer(self, local, remote):
+        return None
+
+
+async def test_who_cannot_be_told_on_an_open_listener_is_unknown():
+    bench = Bench()
+    peers = SeeingNobody()
+    async with serving(bench=bench, allow_imdsv1=True, imds="open", peers=peers) as served:
+        assert (await served.ask("GET", "/latest/")).status == 200
+        assert bench.metric("imdsd_imdsv1_requests_total", user="unknown") == 1
+
+
+class Counting(PeerLookup):
+    """The kernel's word, and how often it was asked for."""
+
+    asked = 0
+
+    def find_peer(self, local, remote):
+        self.asked += 1
+        return super().find_peer(local, remote)
+
+
+async def test_the_kernel_is_asked_once_for_a_connection_whatever_it_is_asked_for():
+    bench = Bench()
+    peers = Counting()
+    async with serving(bench=bench, allow_imdsv1=True, peers=peers) as served:
+        assert (await served.ask("GET", "/latest/")).status == 200
+        assert bench.metric("imdsd_imdsv1_requests_total", user=str(ME)) == 1
+    assert peers.asked == 1
+
+
+async def test_nobody_is_asked_for_where_imds_is_open_and_tokens_are_brought():
+    peers = Counting()
+    async with serving(bench=Bench(), imds="open", peers=peers) as served:
+        assert (await served.imds("/latest/")).status == 200
+    assert peers.asked == 0
+
+
 async def test_the_versions_and_branches_are_listed(served):
     versions = (await served.imds("/")).body.decode().split("\n")
     assert versions[0] == "1.0"
@@ -126,8 +192,8 @@ async def test_the_versions_and_branches_are_listed(served):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/latest/meta-data", b"iam/\ninstance-id\nplacement/"),
-        ("/latest/meta-data/", b"iam/\ninstance-id\nplacement/"),
+        ("/latest/meta-data", TOP_OF_A_BARE_MACHINE),
+        ("/latest/meta-data/", TOP_OF_A_BARE_MACHINE),
         ("//latest//meta-data//placement//", b"availability-zone\nregion"),
         ("/latest/meta-data/placement/region", b"eu-central-1"),
         ("/latest/meta-data/placement/region/", b"eu-central-1"),
@@ -232,3 +298,30 @@ async def test_a_cold_role_document_is_held_for_less_than_half_a_second():
             await asyncio.sleep(0.01)  # noqa: TID251  # a real socket takes real time
         await bench.clock.advance(0.4)
         assert (await asking).status == 503
+
+
+async def test_user_data_is_served_as_bytes():
+    settings = MetadataSettings({"user-data": b"#!/bin/sh\n\xff\x00"})
+    async with serving(bench=Bench(), settings=settings) as served:
+        reply = await served.imds("/latest/user-data/")
+    assert (reply.status, reply.body) == (200, b"#!/bin/sh\n\xff\x00")
+    assert reply.headers["content-type"] == "application/octet-stream"
+
+
+async def test_an_event_is_seen_from_its_notice_on_until_it_is_cleared():
+    notice = "/latest/meta-data/events/recommendations/rebalance"
+    async with serving(bench=Bench()) as served:
+        served.events.add(RebalanceEvent(after_seconds=60))
+        assert (await served.imds(notice)).status == 404
+        await served.bench.clock.advance(60)
+        assert (await served.imds(notice)).json == {"noticeTime": "2026-01-01T00:01:00Z"}
+        served.events.clear()
+        assert (await served.imds(notice)).status == 404
+
+
+async def test_every_answer_ends_its_connection_as_the_real_services_does(served):
+    token = await served.imds_token()
+    for path, status in (("/latest/", 200), ("/latest/nothing", 404)):
+        head = (f"GET {path} HTTP/1.1", "Host: 127.0.0.1", f"X-aws-ec2-metadata-token: {token}")
+        reply = await served.send("\r\n".join([*head, "", ""]).encode())
+        assert (reply.status, reply.headers["connection"]) == (status, "close")

@@ -28,6 +28,13 @@ def test_a_token_is_good_for_as_long_as_was_asked(ttl, elapsed):
     assert left == (ttl - elapsed if elapsed < ttl else None)
 
 
+@pytest.mark.parametrize(("set_back", "left"), [(0, 21600), (1, None), (3600, None)])
+def test_a_clock_set_back_makes_no_token_good_for_longer_than_any_may_be(set_back, left):
+    token = TOKENS.issue(21600, now=START)
+    now = START - timedelta(seconds=set_back)
+    assert TOKENS.remaining_seconds(token, now=now) == left
+
+
 def test_a_token_outlives_a_restart_with_the_same_bearer():
     token = TOKENS.issue(60, now=START)
     assert ImdsTokens(Secret("a bearer")).remaining_seconds(token, now=START) == 60

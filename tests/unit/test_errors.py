@@ -58,11 +58,20 @@ def test_a_refresh_error_says_what_to_do_after_what_happened():
     assert str(MintError("it failed")) == "it failed"
 
 
-@given(st.text())
-def test_a_reason_is_one_line(text):
-    reason = RefreshError(text).reason
-    assert len(reason.splitlines()) <= 1
-    assert reason.split() == text.split()
+@given(st.text(max_size=400).map(lambda text: text * 3))
+def test_what_an_error_says_is_one_printable_line_of_bounded_length(text):
+    error = RefreshError(text, remedy=text)
+    for said in (error.reason, error.remedy):
+        assert not said or said.isprintable()
+        assert len(said) <= 500
+    if text.isprintable() and len(text) <= 500:
+        assert error.reason.split() == text.split()
+
+
+def test_a_long_claim_leaves_room_for_what_was_expected():
+    error = ClaimsError("aud", found="x" * 16_000, expected="'sts.amazonaws.com'")
+    assert error.reason.endswith("…, expected 'sts.amazonaws.com'")
+    assert len(error.found) == 200
 
 
 @pytest.mark.parametrize(

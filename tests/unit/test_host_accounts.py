@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from imdsd.errors import ConfigurationError
-from imdsd.host.accounts import gid_of, uids_of
+from imdsd.host.accounts import gid_of, names_of, uids_of
 from tests.support import lack, need
 
 ME = pwd.getpwuid(os.geteuid())
@@ -43,6 +43,10 @@ def test_a_group_means_all_its_members_and_nobody_else():
         listed = {pwd.getpwnam(name).pw_uid for name in group.gr_mem}
         primary = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group.gr_gid}
         assert uids_of([], [group.gr_name]) == listed | primary
+
+
+def test_a_name_is_known_for_each_number_that_has_one():
+    assert names_of([ME.pw_uid, 54321]) == {ME.pw_uid: ME.pw_name}
 
 
 def test_no_names_are_no_users():

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from imdsd.errors import ListenError
-from imdsd.host.listening import AddressBusyError, open_listener
+from imdsd.host.listening import AddressBusyError, limit_hops, open_listener
 from tests.support import measured_environ, need, room
 
 OPEN = """
@@ -120,3 +120,42 @@ def test_a_link_local_address_is_bound_to_loopback(house, tmp_path, host, device
     environ = measured_environ(tmp_path)
     done = house.run(sys.executable, "-c", OPEN, host, "8080", environ=environ)
     assert done.stdout == f"{device}\n"
+
+
+def hops(connection):
+    if connection.family == socket.AF_INET6:
+        return connection.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
+    return connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
+
+
+def accepted_hops(opened):
+    """What a connection has that a listening socket just accepted."""
+    opened.settimeout(10)
+    with socket.create_connection(opened.getsockname()[:2]), opened.accept()[0] as connection:
+        return hops(connection)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_what_a_listener_accepts_has_its_hop_limit(host):
+    with closing(open_listener(host, 0, hop_limit=3)) as opened:
+        assert accepted_hops(opened) == 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_listener_that_was_opened_by_another_can_be_limited(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as opened:
+        before = hops(opened)
+        limit_hops(opened, 7)
+        assert (before, accepted_hops(opened)) == (64, 7)
+
+
+def test_the_systems_own_hop_limit_stays_where_none_is_given():
+    with socket.socket() as plain, closing(open_listener("127.0.0.1", 0)) as opened:
+        assert hops(opened) == hops(plain)
+
+
+@pytest.mark.parametrize("number", [0, 256])
+def test_a_hop_limit_that_no_packet_can_have_is_an_error(number):
+    with socket.create_server(("127.0.0.1", 0)) as opened, pytest.raises(OSError, match="nvalid"):
+        limit_hops(opened, number)

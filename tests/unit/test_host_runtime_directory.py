@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from imdsd.errors import AlreadyRunningError, RuntimeDirectoryError
 from imdsd.host.runtime_directory import (
@@ -20,8 +21,10 @@ from imdsd.host.runtime_directory import (
     find_daemons,
     search_path,
 )
+from tests.support import lack, need
 
 UID = os.geteuid()
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -221,8 +224,63 @@ def test_a_bearer_group_may_read_all_that_clients_need(place):
         for name in ("bearer", "daemon.lock"):
             assert (runtime.path / name).stat().st_gid == 4321
             assert mode(runtime.path / name) == 0o640
-        assert runtime.bearer() == first
-        assert mode(runtime.path / "bearer") == 0o600
+        assert runtime.bearer(group=4321) == first
+
+
+@pytest.mark.skipif(UID != 0, reason="only root can choose any group")
+@pytest.mark.parametrize("now", [None, 4322])
+def test_a_group_that_may_read_the_bearer_no_longer_has_read_an_old_one(place, now):
+    with acquire(place) as runtime:
+        old = runtime.bearer(group=4321)
+    with acquire(place) as runtime, capture_logs() as logs:
+        new = runtime.bearer(group=now)
+        again = runtime.bearer(group=now)
+    assert new == again != old
+    expected = (0o600, 0o700) if now is None else (0o640, 0o750)
+    assert (mode(runtime.path / "bearer"), mode(runtime.path)) == expected
+    assert mode(runtime.path / "daemon.lock") == expected[0]
+    (told,) = logs
+    assert (told["event"], told["log_level"]) == ("bearer_replaced", "info")
+    assert "group 4321" in told["reason"]
+
+
+ON_A_FULL_DISK = """
+import os, subprocess, sys
+from tests.fakes.daemon import FakeDaemon
+from imdsd.errors import RuntimeDirectoryError
+place, known = sys.argv[1], sys.argv[2] == "restart"
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+if known:
+    daemon = FakeDaemon(place + "/run")
+    daemon.close()
+else:
+    os.mkdir(place + "/run", 0o700)
+    open(place + "/run/daemon.lock", "w").write("1234567")
+with open(place + "/filler", "wb", buffering=0) as filler:
+    while True:
+        try: filler.write(bytes(4096))
+        except OSError: break
+try:
+    FakeDaemon(place + "/run").announce()
+except RuntimeDirectoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("start", "file"), [("first", "bearer"), ("restart", "daemon.json")])
+def test_a_full_disk_is_told_with_the_file_and_what_to_do(tmp_path, start, file):
+    mapped = () if UID == 0 else ("--map-root-user",)
+    command = [need("unshare"), "--mount", *mapped, sys.executable, "-c", ON_A_FULL_DISK]
+    done = subprocess.run(
+        [*command, tmp_path, start], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        lack(f"mount namespaces: {done.stderr.strip()}")
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"{tmp_path}/run/{file} cannot be written: No space left on device; "
+        "free space or inodes there, or set IMDSD_RUNTIME_DIR to a directory elsewhere\n"
+    )
 
 
 def test_the_first_mint_of_a_fresh_directory_need_not_wait(place):

@@ -36,6 +36,21 @@ def test_a_variable_that_sdks_follow_first_is_named_with_its_remedy(tmp_path, na
     assert shadowing({name: ""}, home=tmp_path) == ()
 
 
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://127.0.0.1:43210", True),
+        ("http://localhost:4566/", True),
+        ("http://[::1]:1", True),
+        ("https://sts.eu-west-1.amazonaws.com", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_an_sts_on_this_machine_may_be_that_of_a_demo_that_is_over(tmp_path, url, warned):
+    assert (names({"AWS_ENDPOINT_URL_STS": url}, tmp_path) == ["AWS_ENDPOINT_URL_STS"]) is warned
+
+
 def test_a_web_identity_needs_both_of_its_variables(tmp_path):
     both = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn"}
     assert names(both, tmp_path) == ["AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN"]

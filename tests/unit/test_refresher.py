@@ -111,6 +111,38 @@ async def test_a_refusal_of_claims_shows_the_claims_beside_the_message(bench):
     assert error.retry is Retry.LIMITED
 
 
+async def test_only_refusals_in_a_row_make_a_role_denied(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.extend([*[ACCESS_DENIED] * 4, UNREACHABLE, *[ACCESS_DENIED] * 5])
+    for _ in range(9):
+        await refresher.refresh()
+        assert refresher.state is RoleState.STARTING
+    await refresher.refresh()
+    assert refresher.state is RoleState.DENIED
+
+
+async def test_the_refresh_after_a_jump_of_the_clock_is_spread_as_after_a_start():
+    bench = Bench(draw=lambda: 0.5)
+    refresher = await held(bench.refresher())
+    assert refresher.seconds_until_due() == 0.75 * 1680
+    await held(refresher)
+    assert refresher.seconds_until_due() == 0.95 * 1680
+    refresher.clock_jumped()
+    await held(refresher)
+    assert refresher.seconds_until_due() == 0.75 * 1680
+
+
+async def test_neither_a_long_message_nor_long_claims_crowd_the_other_out(bench):
+    error = ExchangeError("AccessDenied: " + "no " * 400, code="AccessDenied", retry=Retry.LIMITED)
+    bench.exchange.always = error
+    bench.source.next.append(web_identity_token(bench.clock, sub="s\x1b\n" * 400))
+    told = (await bench.refresher().refresh()).reason
+    assert len(told) <= 500
+    assert told.isprintable()
+    assert told.startswith("AccessDenied: no no")
+    assert "(the token's iss https://issuer.example, sub s s" in told
+
+
 async def test_a_refusal_for_good_is_denied_at_once(bench):
     bench.exchange.always = MALFORMED
     refresher = bench.refresher()
@@ -213,6 +245,81 @@ async def test_a_token_that_cannot_be_minted_again_gets_the_longest_session_it_c
     refresher = bench.refresher(duration_seconds=43200)
     await held(refresher)
     assert [ask["duration_seconds"] for ask in bench.exchange.asked] == [43200, 21600, 10800]
+
+
+class OneToken:
+    """A variable: the same token at every mint, good for `seconds` from the start."""
+
+    description = "variable TOKEN"
+    renewable = minted_on_demand = False
+
+    def __init__(self, clock, seconds):
+        self._token = web_identity_token(clock, exp=clock.now().timestamp() + seconds)
+        self.minted = 0
+
+    async def mint(self):
+        self.minted += 1
+        return self._token
+
+
+async def test_after_the_session_of_the_only_token_no_attempt_is_due(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = bench.refresher()
+    with capture_logs() as logs:
+        await held(refresher)
+    assert refresher.refresh_at is None
+    assert refresher.seconds_until_due() > 1e9
+    (last,) = (event for event in logs if event["event"] == "last_credentials_obtained")
+    assert last["log_level"] == "warning"
+    assert last["expires_at"] == START + timedelta(seconds=3600)
+    assert "variable TOKEN cannot be minted again" in last["detail"]
+
+
+async def test_the_last_credentials_are_ok_until_they_expire_and_then_say_what_to_do(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    await bench.clock.advance(3569)
+    assert (refresher.state, refresher.failure) == (RoleState.OK, None)
+    await bench.clock.advance(1)
+    refresher.clock_jumped()
+    assert refresher.state is RoleState.EXPIRED
+    assert await refresher.current_within(0.4) is None
+    assert bench.source.minted == 1
+    error = refresher.failure.error
+    assert error.code == "TokenSpent"
+    assert "start imdsd again" in error.remedy
+
+
+async def test_the_only_token_is_used_again_while_it_is_good(bench):
+    bench.source = OneToken(bench.clock, 1800)
+    refresher = await held(bench.refresher())
+    assert refresher.seconds_until_due() == 1680
+    await bench.clock.advance(1680)
+    await held(refresher)
+    assert refresher.refresh_at is None
+    assert refresher.remaining_seconds == 3600
+
+
+async def test_a_person_may_try_the_only_token_again_and_it_stays_at_that_try(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    await bench.clock.advance(600)
+    with capture_logs() as logs:
+        assert (await refresher.refresh()).code == "TokenRefused"
+    assert [event["log_level"] for event in logs] == ["error"]
+    assert refresher.refresh_at is None
+    await bench.clock.advance(3600)
+    asked = bench.source.minted
+    assert await refresher.current_within(0.4) is None
+    assert bench.source.minted == asked
+
+
+async def test_an_outage_is_waited_for_while_the_only_token_is_good(bench):
+    bench.source = OneToken(bench.clock, 3600)
+    refresher = await held(bench.refresher())
+    bench.exchange.next.append(UNREACHABLE)
+    assert await refresher.refresh() is UNREACHABLE
+    assert refresher.refresh_at is not None
 
 
 @pytest.mark.parametrize(

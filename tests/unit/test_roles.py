@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from imdsd.credentials.roles import Roles
 from imdsd.errors import ExchangeError, Retry
 from tests.fakes.clock import settle
-from tests.fakes.refresh import Bench
+from tests.fakes.refresh import Bench, web_identity_token
 
 UNREACHABLE = ExchangeError("STS could not be reached", code="Unreachable")
 DENIED = ExchangeError("no", retry=Retry.NEVER)
@@ -100,6 +101,22 @@ async def test_after_a_resume_the_first_request_is_enough(bench):
     async with running(roles_of(bench)) as roles:
         bench.clock.suspend(8 * 3600)
         assert await roles.default.current_within(0.4) is not None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tries"), [(10, 2), (-10, 2), (2.1, 2), (-2.1, 2), (1.9, 1), (-1.9, 1), (0, 1)]
+)
+async def test_a_jump_of_the_clock_is_told_and_ends_the_wait_of_who_has_nothing(
+    bench, seconds, tries
+):
+    bench.exchange.next.append(ExchangeError("Throttling", retry_after_seconds=60))
+    async with running(roles_of(bench)):
+        bench.clock.step(seconds)
+        with capture_logs() as logs:
+            await bench.clock.advance(30)
+    assert len(bench.exchange.asked) == tries
+    told = [event["seconds"] for event in logs if event["event"] == "clock_jumped"]
+    assert told == [seconds] * (tries - 1)
 
 
 async def test_a_clock_set_back_an_hour_still_refreshes_in_time(bench):
@@ -201,6 +218,26 @@ async def test_a_removed_role_is_gone_and_its_late_results_are_dropped(bench):
         assert removed.snapshot is None
 
 
+async def test_of_roles_on_the_same_terms_each_that_keeps_its_name_keeps_its_own(bench):
+    definitions = (bench.definition("a"), bench.definition("b"))
+    async with running(roles_of(bench, *definitions, default="a")) as roles:
+        first, second = roles.find("a"), roles.find("b")
+        await roles.replace([bench.definition("b"), bench.definition("a")], "a")
+        assert (roles.find("a"), roles.find("b")) == (first, second)
+        await roles.replace([bench.definition("c"), bench.definition("b")], "b")
+        assert (roles.find("b"), roles.find("c")) == (second, first)
+
+
+async def test_a_role_that_a_reload_brings_does_not_wait_for_the_start_to_be_over(bench):
+    async with running(roles_of(bench, first_after_seconds=5)) as roles:
+        await roles.replace([bench.definition("new")], "new")
+        await settle()
+        assert roles.default.current() is None, "the same terms, still in the wait of the start"
+        await roles.replace([bench.definition("new", region="us-east-1")], "new")
+        await settle()
+        assert roles.default.current() is not None
+
+
 async def test_two_roles_that_swap_names_keep_their_credentials(bench):
     a = {"duration_seconds": 1800}
     definitions = (bench.definition("a", **a), bench.definition("b"))
@@ -215,6 +252,19 @@ async def test_a_reload_asks_at_once_for_a_denied_role(bench):
     bench.exchange.next.append(DENIED)
     async with running(roles_of(bench)) as roles:
         assert roles.default.current() is None
+        await roles.replace([bench.definition()], "dev")
+        await settle()
+        assert roles.default.current() is not None
+
+
+async def test_a_reload_asks_at_once_where_the_last_credentials_of_the_only_token_ended(bench):
+    bench.source.renewable = False
+    good = web_identity_token(bench.clock, exp=bench.clock.now().timestamp() + 100)
+    bench.source.next.append(good)
+    async with running(roles_of(bench)) as roles:
+        await bench.clock.advance(3570)
+        assert roles.default.current() is None
+        assert bench.source.minted == 1
         await roles.replace([bench.definition()], "dev")
         await settle()
         assert roles.default.current() is not None

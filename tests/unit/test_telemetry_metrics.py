@@ -46,7 +46,11 @@ def test_the_version_that_runs_is_a_label(metrics):
             ("imdsd_requests_total", ("endpoint", "imds"), ("status", "404")),
         ),
         (lambda m: m.refused("host"), ("imdsd_guard_refusals_total", ("guard", "host"))),
-        (lambda m: m.imdsv1_used(), ("imdsd_imdsv1_requests_total",)),
+        (lambda m: m.imdsv1_used("app"), ("imdsd_imdsv1_requests_total", ("user", "app"))),
+        (
+            lambda m: m.upstream_asked("absent"),
+            ("imdsd_upstream_requests_total", ("result", "absent")),
+        ),
         (lambda m: m.reloaded(taken=True), ("imdsd_reloads_total", ("result", "taken"))),
         (lambda m: m.reloaded(taken=False), ("imdsd_reloads_total", ("result", "refused"))),
     ],
@@ -100,8 +104,8 @@ def test_a_label_that_holds_anything_at_all_still_renders(metrics):
 
 
 def test_each_daemon_counts_in_a_registry_of_its_own(metrics):
-    metrics.imdsv1_used()
-    assert samples(Metrics("1"))["imdsd_imdsv1_requests_total",] == 0
+    metrics.reloaded(taken=False)
+    assert samples(Metrics("1"))["imdsd_last_reload_successful",] == 1
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("imdsd")]
 
 
@@ -117,3 +121,12 @@ def test_nothing_is_said_twice_or_without_help(metrics):
 
 def test_the_content_type_is_that_of_the_text_format():
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+
+
+def test_whether_upstream_answers_is_known_once_there_is_one(metrics):
+    up = ("imdsd_upstream_up", ("upstream", "http://127.0.0.1:1"))
+    assert up not in samples(metrics)
+    metrics.upstream_is("http://127.0.0.1:1", up=True)
+    assert samples(metrics)[up] == 1
+    metrics.upstream_is("http://127.0.0.1:1", up=False)
+    assert samples(metrics)[up] == 0

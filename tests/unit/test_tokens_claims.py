@@ -150,3 +150,78 @@ def test_any_body_is_read_or_refused(body):
 def test_half_a_surrogate_pair_is_refused_before_anything_tries_to_write_it():
     with pytest.raises(ClaimsError, match="not readable"):
         read_claims(Secret(make_token(environment_id="\ud800")))
+
+
+# What each issuer documents, and what is another environment's in the same place.
+POD = {"pod": {"name": "web-0", "uid": "9f1c"}, "node": {"uid": "n1"}, "namespace": "default"}
+GITHUB = {
+    "repository_id": "74", "run_id": "9", "run_attempt": "1", "check_run_id": "55",
+    "job_workflow_ref": "o/r/.github/workflows/w.yml@refs/heads/main", "environment": "prod",
+}  # fmt: skip
+GITLAB = {"project_id": "28", "pipeline_id": "455", "job_id": "1123"}
+CIRCLECI = {"oidc.circleci.com/project-id": "p", "oidc.circleci.com/job-id": "1f2e"}
+BUILDKITE = {"organization_slug": "acme", "pipeline_slug": "app", "job_id": "0184990a"}
+BITBUCKET = {"repositoryUuid": "{r}", "stepUuid": "{s1}", "workspaceUuid": "{w}"}
+TERRAFORM = {"terraform_run_id": "run-1", "terraform_run_phase": "plan"}
+DOCUMENTED = [
+    ({"environment_id": "e1"}, {"environment_id": "e2"}),
+    ({"kubernetes.io": POD}, {"kubernetes.io": {**POD, "pod": {"name": "web-0", "uid": "77aa"}}}),
+    (GITHUB, {**GITHUB, "check_run_id": "56"}),
+    ({**GITHUB, "check_run_id": None}, {**GITHUB, "check_run_id": None, "run_attempt": "2"}),
+    ({**GITHUB, "check_run_id": None}, {**GITHUB, "check_run_id": None, "sub": "other"}),
+    (GITLAB, {**GITLAB, "job_id": "1124"}),
+    ({**GITLAB, "job_id": 1123}, {**GITLAB, "job_id": 1124}),
+    (CIRCLECI, {**CIRCLECI, "oidc.circleci.com/job-id": "9a9a"}),
+    (BUILDKITE, {**BUILDKITE, "job_id": "0184990b"}),
+    (BITBUCKET, {**BITBUCKET, "stepUuid": "{s2}"}),
+    (TERRAFORM, {**TERRAFORM, "terraform_run_id": "run-2"}),
+    (TERRAFORM, {**TERRAFORM, "terraform_run_phase": "apply"}),
+    ({"sub": "a"}, {"sub": "b"}),
+]
+
+
+@pytest.mark.parametrize(("claims", "others"), DOCUMENTED)
+def test_an_environment_keeps_its_name_when_a_token_is_minted_again(claims, others):
+    again = {"iat": CLAIMS["iat"] + 3000, "exp": CLAIMS["exp"] + 3000, "jti": "another"}
+    assert read(**claims).environment == read(**claims, **again).environment
+    assert read(**claims).environment != read(**others).environment
+
+
+@pytest.mark.parametrize("claims", [claims for claims, _ in DOCUMENTED])
+def test_two_issuers_never_name_the_same_environment(claims):
+    assert read(**claims).environment != read(**claims, iss="https://other.example").environment
+
+
+def test_what_names_an_environment_of_ona_is_its_id():
+    assert read(environment_id="e1").environment == "https://issuer.example e1"
+    assert read(environment_id="e1", **GITLAB).environment == "https://issuer.example e1"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"environment_id": ""},
+        {"environment_id": ["e1"]},
+        {"kubernetes.io": {"namespace": "default", "serviceaccount": {"uid": "s"}}},
+        {"kubernetes.io": {"pod": "web-0"}},
+        {"kubernetes.io": "pod"},
+        {"job_id": "7"},
+        {**GITLAB, "job_id": True},
+        {"run_id": "7", "check_run_id": "8"},
+        {"stepUuid": "{s}"},
+    ],
+)
+def test_claims_of_no_known_issuer_leave_the_subject(claims):
+    assert read(**claims).environment == f"{CLAIMS['iss']} {CLAIMS['sub']}"
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["environment_id", "kubernetes.io", *GITHUB, *GITLAB, *BITBUCKET]),
+        st.none() | st.booleans() | st.floats() | st.text() | st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_whatever_stands_in_a_claim_the_environment_has_a_name(claims):
+    found = read(**{name: value for name, value in claims.items() if value is not None})
+    assert found.environment.startswith(CLAIMS["iss"] + " ")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from imdsd.metadata.settings import Leaves
 
 VERSIONS = (
     "1.0",
@@ -59,11 +62,11 @@ class Listing:
 class MetadataTree:
     """Look values and listings up below a version.
 
-    `leaves` maps paths such as `meta-data/placement/region` to values; directories follow from
-    them. Paths come as segments, so doubled and trailing slashes have no meaning.
+    Directories follow from the leaves and list their names, or what `labels` has for them.
+    Paths come as segments, so doubled and trailing slashes have no meaning.
     """
 
-    def __init__(self, leaves: Mapping[str, bytes | None]) -> None:
+    def __init__(self, leaves: Leaves, labels: Mapping[str, bytes] = MappingProxyType({})) -> None:
         self._nodes: dict[tuple[str, ...], Leaf | Listing] = {}
         children: dict[tuple[str, ...], set[str]] = {}
         for path, value in leaves.items():
@@ -73,7 +76,8 @@ class MetadataTree:
                 name = segments[depth] + ("/" if depth + 1 < len(segments) else "")
                 children.setdefault(segments[:depth], set()).add(name)
         for directory, names in children.items():
-            self._nodes[directory] = Listing("\n".join(sorted(names)).encode())
+            label = labels.get("/".join(directory))
+            self._nodes[directory] = Listing(label or "\n".join(sorted(names)).encode())
 
     def find(self, segments: tuple[str, ...]) -> Leaf | Listing | None:
         """Return what stands at a path below a version, or None."""

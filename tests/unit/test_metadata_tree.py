@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsd.endpoints.metadata import TOP, Leaf, Listing, MetadataTree, split_path
+from imdsd.metadata.tree import TOP, Leaf, Listing, MetadataTree, split_path
 
 TREE = MetadataTree(
     {
