@@ -63,8 +63,13 @@ def _guessed(place: Place | None) -> str:
 
 def _list(cases: list[Case]) -> int:
     for case in cases:
-        print(f"{case.name}: {case.reason}")
+        print(_line(case))
     return 0
+
+
+def _line(case: Case) -> str:
+    shown = case.filled(lambda text: text.replace("{each}", case.each))
+    return f"{case.name}: {shown.verb} {shown.target}: {case.reason}"
 
 
 def _hold(cases: list[Case], service: Service) -> int:

@@ -157,9 +157,11 @@ def _merged(entry: dict[str, object], defaults: dict[str, object]) -> dict[str, 
     """Return a case over its file's defaults; what makes a request gives way to a raw one."""
     if "raw" in entry:
         defaults = {key: value for key, value in defaults.items() if key not in _MADE}
+    merged = {**defaults, **entry}
     expect, usual = entry.get("expect"), defaults.get("expect")
-    both = isinstance(expect, dict) and isinstance(usual, dict)
-    return {**defaults, **entry, **({"expect": {**usual, **expect}} if both else {})}
+    if isinstance(expect, dict) and isinstance(usual, dict):
+        merged["expect"] = {**usual, **expect}
+    return merged
 
 
 def _repetitions(table: _Table) -> list[tuple[str, str]]:

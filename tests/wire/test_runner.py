@@ -8,9 +8,10 @@ import pytest
 
 from tests.wire.__main__ import main
 from tests.wire.case import Case, Expectation
+from tests.wire.checking import Found, problems
 from tests.wire.running import run
 from tests.wire.service import LackingError, Service
-from tests.wire.talking import NoAnswerError, Place
+from tests.wire.talking import Answer, NoAnswerError, Place
 
 REASON = "the tests of the runner need it"
 TTL = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
@@ -158,16 +159,21 @@ def test_an_answer_that_differs_from_another_path_s_is_found():
     assert "as of GET /latest/" in found(case, answer())
 
 
-def test_a_connection_that_stays_open_is_found():
-    case = a_case(
-        raw=("GET /latest/ HTTP/1.1", "Host: x", "Connection: close", "", ""), closed=False
-    )
-    assert found(case, answer()) == ""
+RAW = ("GET /latest/ HTTP/1.1", "Host: x", "", "")
+
+
+def test_a_connection_that_ends_against_expectation_is_found():
+    said = answer(Connection="close")
+    assert "expected it to stay open" in found(a_case(raw=RAW, closed=False), said)
+
+
+def test_a_connection_that_stays_open_against_expectation_is_found():
+    kept = Found(b"", (Answer("HTTP/1.1", 200, (("Content-Length", "0"),), b"", closed=False),))
+    assert any("stayed open" in line for line in problems(a_case(closed=True), kept))
 
 
 def test_fewer_answers_than_expected_are_found():
-    raw = ("GET /latest/ HTTP/1.1", "Host: x", "Connection: close", "", "")
-    assert "no answer" in found(a_case(raw=raw, answers=2), answer())
+    assert "no answer" in found(a_case(raw=RAW, answers=2), answer())
 
 
 def test_exact_bytes_are_sent():
@@ -217,7 +223,7 @@ def test_a_token_that_never_expires_is_no_expired_one():
 
 
 def test_what_a_service_lacks_is_said():
-    with Stub(answer(404, b"")) as stub, pytest.raises(LackingError, match="mac"):
+    with Stub(answer(404, b"")) as stub, pytest.raises(LackingError, match="mac is 404"):
         Service(stub.place).fact("mac")
 
 
@@ -270,6 +276,13 @@ def test_the_command_fails_where_nobody_answers(capsys):
     assert "does not answer as IMDS" in capsys.readouterr().err
 
 
+def test_a_bearer_that_cannot_be_read_is_a_usage_error(tmp_path, capsys):
+    with telling(answer()) as words, pytest.raises(SystemExit) as exit_:
+        main([*words, "--bearer-file", str(tmp_path / "bearer")])
+    assert exit_.value.code == 2
+    assert "the bearer cannot be read" in capsys.readouterr().err
+
+
 def test_the_command_says_which_cases_need_a_bearer(capsys):
     with telling(answer(), "--only", "container-one-line") as words:
         assert main(words) == 0
@@ -287,6 +300,7 @@ def test_what_is_no_base_url_is_a_usage_error(url, capsys):
 def test_the_cases_are_listed_without_a_service(capsys):
     assert main(["--list", "--on", "ec2", "--only", "role-*"]) == 0
     printed = capsys.readouterr().out
+    assert "404-unknown" not in printed
     assert "role-listing: GET /latest/meta-data/iam/security-credentials/" in printed
     assert "role-document-key-order:" not in printed
 

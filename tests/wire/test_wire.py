@@ -3,11 +3,12 @@
 import asyncio
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.system.daemon import Daemons
+from tests.system.daemon import SERVE, Daemons
 from tests.wire.loading import CONFIGURATIONS, configurations, load_cases
 from tests.wire.running import applies, run
 from tests.wire.service import Service
@@ -31,14 +32,27 @@ def _serving(place, configuration, parser):
     daemons = Daemons(place)
     try:
         config = CONFIGURATIONS / f"{configuration}.toml"
-        daemon = daemons.demo("--config", str(config), **PARSERS[parser])
-        asyncio.run(daemon.ready())
+        daemon = asyncio.run(_started(daemons, config, **PARSERS[parser]))
         service = Service(Place("127.0.0.1", daemon.port), bearer=daemon.bearer)
         service.begin()
         yield service
         assert daemon.running, daemon.log
     finally:
         daemons.close()
+
+
+async def _started(daemons, config, **variables):
+    """Return a demo that is ready or, of a configuration with roles, a daemon that has failed."""
+    if "role" not in tomllib.loads(config.read_text()):
+        return await daemons.demo("--config", str(config), **variables).ready()
+    argv = [*SERVE, "--config", str(config), "--listen", "127.0.0.1:0"]
+    daemon = await daemons.start(argv, **variables).listening()
+
+    async def failed():
+        return (await daemon.role())["failures"]
+
+    await daemon.until(failed, what="an attempt fails")
+    return daemon
 
 
 @pytest.fixture(scope="session", params=PARSERS)
