@@ -6,10 +6,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import credential_process, idle, memory, report, sdk_cost, startup
+from benchmarks import credential_process, idle, leaf, memory, report, sdk_cost, startup
 from benchmarks.stage import Stage, install_plainly
 
-NAMES = ("startup", "memory", "idle", "sdk-cost", "credential-process")
+NAMES = ("startup", "memory", "idle", "sdk-cost", "credential-process", "leaf")
 
 
 def main() -> None:
@@ -37,6 +37,8 @@ def _measure(name: str, stage: Stage, arguments: argparse.Namespace) -> list[rep
             return idle.measure(stage, seconds=arguments.idle_seconds)
         case "sdk-cost":
             return sdk_cost.measure(stage, repetitions=repetitions)
+        case "leaf":
+            return leaf.measure(stage, repetitions=repetitions)
         case _:
             return credential_process.measure(stage, repetitions=repetitions)
 
