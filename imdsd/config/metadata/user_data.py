@@ -62,5 +62,5 @@ def _checked(value: bytes) -> bytes:
     if len(value) > _MOST_BYTES:
         expected = f"at most {_MOST_BYTES} bytes, EC2's limit"
         hint = "compress it, or have it fetch the rest"
-        raise ExpectedError(expected, found="user data of more", hint=hint)
+        raise ExpectedError(expected, found="more bytes than that", hint=hint)
     return value
