@@ -4,12 +4,13 @@ import getpass
 import json
 
 from tests.fakes.upstream import upstream_imds
-from tests.system.settings import settings
+from tests.system.settings import role, settings
 from tests.system.test_reload import reload
 
 TOKEN = "X_aws_ec2_metadata_token"
 NAME = "/latest/meta-data/tags/instance/Name"
 NOTICE = "/latest/meta-data/events/recommendations/rebalance"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA me"
 
 
 async def get(daemon, path):
@@ -114,3 +115,46 @@ async def test_who_still_uses_imdsv1_is_counted_by_name(daemons, sandbox):
     assert await daemon.metric("imdsd_imdsv1_requests_total", user=user) == 1
     (told,) = daemon.events("imdsv1_used")
     assert (told["user"], told["path"]) == (user, "/latest/meta-data/instance-id")
+
+
+async def test_the_verb_prints_what_a_client_sees_and_never_credentials(daemons, sandbox):
+    user_data = "#!/bin/sh\nexit 0\n"
+    metadata = {
+        "tags": {"Name": "box"},
+        "user_data": user_data,
+        "public_keys": {"me": KEY},
+    }
+    daemon = await daemons.serve(settings(sandbox, metadata=metadata)).ready()
+
+    async def printed(*words, code=0):
+        done = await daemons.cli("metadata", *words)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    assert await printed("get", "placement/region") == "eu-central-1"
+    assert await printed("get", "user-data") == user_data
+    assert await printed("get", "/latest/meta-data/tags/") == "instance/"
+    assert "did you mean meta-data/placement/region?" in await printed("get", "region", code=1)
+    rows = dict(line.split("  ", 1) for line in (await printed("tree")).splitlines())
+    assert rows["meta-data/tags/instance/Name"] == "box"
+    assert rows["meta-data/public-keys/0/openssh-key"] == f"{KEY[:72]}…"
+    assert rows["user-data"] == f"({len(user_data)} bytes)"
+    assert rows["meta-data/iam/security-credentials/dev"] == "(credentials, not shown)"
+    assert await daemon.access_key_id() not in str(rows)
+
+
+async def test_the_verb_says_by_its_exit_code_why_it_prints_nothing(daemons, sandbox):
+    assert (await daemons.cli("metadata", "get", "hostname")).returncode == 3
+
+    off = [{"address": "127.0.0.1:0", "imds": "off"}]
+    daemon = await daemons.serve(settings(sandbox, listen=off)).ready()
+    refused = await daemons.cli("metadata", "tree")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "allow_users" in refused.stderr
+    await daemon.kill()
+
+    lacking = role(sandbox, token={"file": "/nonexistent/token"})
+    daemon = await daemons.serve(settings(sandbox, lacking)).listening()
+    await daemon.until(lambda: daemon.events("refresh_failed"), what="the first attempt fails")
+    early = await daemons.cli("metadata", "get", "dynamic/instance-identity/document")
+    assert (early.returncode, early.stdout) == (4, "")
