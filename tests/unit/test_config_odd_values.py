@@ -18,7 +18,7 @@ LONG_NAME = "/" + "n" * 300
 
 ODD_TEXTS = (
     "", " ", "\0", "/\0", "~", "~/", "~nobody-here/x", "/" * 5000, LONG_NAME, "x" * 20_000,
-    "/proc/1/root/secret", "/dev/null", "/", "http://[::1", "http://[::1]x", "https://[v1.x]/",
+    "/proc/1/cwd/secret", "/dev/null", "/", "http://[::1", "http://[::1]x", "https://[v1.x]/",
     "https://b\u00fccher.example/", "https://\u2100.example/", "https://" + "a" * 64 + ".example",
     "https://a..b/", "https://-/", "https://host:99999/", "https://host:port/", "https://host:/",
     "https://x\u200b.example/", "https://1.2.3.4.5/", "http://127.1/", "http://localhost:0/",
