@@ -33,6 +33,7 @@ VERBS = {
     "metadata": "print what clients of the metadata service see",
     "refresh": "obtain new credentials now and say what happened",
     "token": "mint a web identity token and print it, or its claims",
+    "trust": "write what AWS needs to let this environment in, or check a policy",
     "event": "tell clients of a spot interruption, maintenance and the like",
     "check-config": "check the configuration and say what would be used",
 }
@@ -49,7 +50,7 @@ _GROUPS = {
     "run": ("serve", "demo"),
     "use": ("env", "exec", "wait", "credential-process"),
     "look": ("status", "metadata", "check-config"),
-    "other": ("refresh", "token", "event"),
+    "other": ("refresh", "token", "trust", "event"),
 }
 
 EXIT_CODES: tuple[tuple[type[ImdsdError], int], ...] = (

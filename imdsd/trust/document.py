@@ -1,7 +1,7 @@
 """Trust policies as IAM's JSON: written for an issuer, and read without guessing.
 
-What cannot be judged here (conditions other than on strings, NotPrincipal, NotAction) is refused
-by name rather than ignored.
+What cannot be judged here (conditions on addresses, dates, numbers and ARNs, policy variables,
+NotPrincipal, NotAction) is refused by name rather than ignored.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 _OPERATOR = re.compile(
     r"(?P<quantifier>ForAnyValue:|ForAllValues:)?"
-    r"String(?P<negated>Not)?(?P<comparison>EqualsIgnoreCase|Equals|Like)(?P<if_exists>IfExists)?"
+    r"(?:String(?P<negated>Not)?(?P<comparison>EqualsIgnoreCase|Equals|Like)|(?P<bool>Bool))"
+    r"(?P<if_exists>IfExists)?"
 )
+_KNOWN_OPERATORS = "Null, Bool or an operator on strings"
+_VERSION = "2012-10-17"
+# `${*}`, `${?}`, `${$}` stand for the characters themselves (IAM User Guide, "Policy variables").
+_VARIABLE = re.compile(r"\$\{(?![*?$]\})")
 _STATEMENT_KEYS = frozenset({"Sid", "Effect", "Principal", "Action", "Condition"})
 _POLICY_KEYS = frozenset({"Version", "Id", "Statement"})
 
@@ -51,17 +56,45 @@ def write_trust_policy(
 
     A `subject` without `*` or `?` is compared exactly.
     """
-    name = provider_name(issuer)
-    conditions: dict[str, dict[str, str]] = {"StringEquals": {f"{name}:aud": audience}}
     operator = "StringLike" if re.search(r"[*?]", subject) else "StringEquals"
-    conditions.setdefault(operator, {})[f"{name}:sub"] = subject
+    document = policy_document(
+        provider=provider_arn(issuer, account=account, partition=partition),
+        name=provider_name(issuer),
+        audience=audience,
+        subject=(operator, literal(subject)),
+    )
+    return json.dumps(document, indent=2)
+
+
+def policy_document(
+    *,
+    provider: object,
+    name: str,
+    audience: str,
+    subject: tuple[str, str],
+    actions: tuple[str, ...] = (WEB_IDENTITY_ACTION,),
+) -> dict[str, object]:
+    """Return a trust policy for one provider, one audience and one subject, as IAM's document.
+
+    `subject` is an operator and its value, in which what is literal is marked as such; `provider`
+    is the ARN, or what stands for it in a template.
+    """
+    operator, value = subject
+    conditions: dict[str, dict[str, str]] = {"StringEquals": {f"{name}:aud": literal(audience)}}
+    conditions.setdefault(operator, {})[f"{name}:sub"] = value
     statement = {
         "Effect": "Allow",
-        "Principal": {"Federated": provider_arn(issuer, account=account, partition=partition)},
-        "Action": WEB_IDENTITY_ACTION,
+        "Principal": {"Federated": provider},
+        "Action": actions[0] if len(actions) == 1 else list(actions),
         "Condition": conditions,
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+    return {"Version": _VERSION, "Statement": [statement]}
+
+
+def literal(text: str, *, wildcards: bool = False) -> str:
+    """Mark what IAM would fill in as a policy variable, and on request its wildcards, as text."""
+    marked = r"[*?]|\$(?=\{)" if wildcards else r"\$(?=\{)"
+    return re.sub(marked, lambda found: f"${{{found[0]}}}", text)
 
 
 def parse_trust_policy(text: str) -> TrustPolicy:
@@ -69,10 +102,20 @@ def parse_trust_policy(text: str) -> TrustPolicy:
 
     Raises TrustPolicyError for what is no JSON, no trust policy, or cannot be judged here.
     """
+    return read_trust_policy(parse_json(text))
+
+
+def parse_json(text: str) -> object:
+    """Parse JSON, in which no key may stand twice; raises TrustPolicyError."""
     try:
-        document = json.loads(text, object_pairs_hook=_without_duplicates)
+        parsed: object = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise TrustPolicyError("the document", found=str(error), expected="JSON") from None
+    return parsed
+
+
+def read_trust_policy(document: object) -> TrustPolicy:
+    """Read a trust policy out of parsed JSON; raises TrustPolicyError."""
     policy = _object(document, "the document")
     _refuse_unknown(policy, "the document", _POLICY_KEYS)
     statements = policy.get("Statement")
@@ -121,16 +164,36 @@ def _conditions(value: object, where: str) -> Iterator[Condition]:
     for name, keys in _object(value, where).items():
         operator = _operator(name, where)
         for key, values in _object(keys, f"{where}.{name}").items():
-            yield Condition(operator, key, _texts(values, f"{where}.{name}.{key}"))
+            yield Condition(operator, key, _values(operator, values, f"{where}.{name}.{key}"))
+
+
+def _values(operator: Operator, value: object, where: str) -> tuple[str, ...]:
+    if operator.comparison in {"Null", "Bool"}:
+        return _truths(value, where)
+    texts = _texts(value, where)
+    for text in texts:
+        if _VARIABLE.search(text):
+            raise TrustPolicyError(where, found=repr(text), expected="no policy variable")
+    return texts
+
+
+def _truths(value: object, where: str) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    words = tuple(str(item).lower() for item in listed if isinstance(item, bool | str))
+    if not words or len(words) < len(listed) or not {"true", "false"}.issuperset(words):
+        raise TrustPolicyError(where, found=_kind(value), expected="true or false")
+    return words
 
 
 def _operator(name: str, where: str) -> Operator:
+    if name == "Null":
+        return Operator(name, "Null")
     parts = _OPERATOR.fullmatch(name)
     if parts is None:
-        raise TrustPolicyError(where, found=repr(name), expected="an operator on strings")
+        raise TrustPolicyError(where, found=repr(name), expected=_KNOWN_OPERATORS)
     return Operator(
         name=name,
-        comparison=parts["comparison"],
+        comparison=parts["comparison"] or parts["bool"],
         negated=parts["negated"] is not None,
         if_exists=parts["if_exists"] is not None,
         quantifier=parts["quantifier"] or "",

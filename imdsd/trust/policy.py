@@ -23,9 +23,13 @@ class PrincipalKind(StrEnum):
     AWS = "AWS"
 
 
+# What a policy writes for a wildcard, or a dollar, that stands for itself.
+_LITERAL = re.compile(r"\$\{([*?$])\}")
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A condition operator on strings, taken apart."""
+    """A condition operator, taken apart."""
 
     name: str
     comparison: str
@@ -39,10 +43,11 @@ class Operator:
 
     def _matches(self, value: str, pattern: str) -> bool:
         if self.comparison == "Like":
-            return is_like(value, pattern)
-        if self.comparison == "EqualsIgnoreCase":
-            return value.casefold() == pattern.casefold()
-        return value == pattern
+            return _fits(value, _LITERAL.split(pattern))
+        literal = _LITERAL.sub(r"\1", pattern)
+        if self.comparison in {"EqualsIgnoreCase", "Bool"}:
+            return value.casefold() == literal.casefold()
+        return value == literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Condition:
 
     def holds(self, found: tuple[str, ...]) -> bool:
         """Judge the values of the request; no value at all means that the key is absent."""
+        if self.operator.comparison == "Null":
+            return ("false" if found else "true") in self.values
         meets = (self.operator.meets(value, self.values) for value in found)
         match self.operator.quantifier:
             case "ForAnyValue:":
@@ -120,17 +127,20 @@ class Mismatch:
     def __str__(self) -> str:
         found = ", ".join(map(repr, self.found)) or "absent"
         expected = " or ".join(map(repr, self.expected)) or "present"
-        return f"{self.key} is {found}, expected ({self.operator}) {expected}"
+        operator = f"({self.operator}) " if self.operator else ""
+        return f"{self.key} is {found}, expected {operator}{expected}"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a policy says to a request: no mismatch means allowed.
 
-    When refused, the mismatches are those of the statement that came nearest.
+    When refused, the mismatches are those of the statement that came nearest, whose label is
+    `statement`; a policy that allows nobody has none.
     """
 
     mismatches: tuple[Mismatch, ...] = ()
+    statement: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -142,8 +152,12 @@ class Verdict:
 
 
 def provider_name(issuer: str) -> str:
-    """Return an issuer as IAM names it: host and path, no scheme, no last slash."""
-    return issuer.partition("://")[2].rstrip("/") or issuer
+    """Return an issuer as IAM names it: host and path, no scheme.
+
+    A last slash stays: the provider of `https://tenant.example/` is named `tenant.example/`, in
+    its ARN and in condition keys (issuers of Auth0 are of that kind).
+    """
+    return issuer.partition("://")[2] or issuer
 
 
 def provider_arn(issuer: str, *, account: str, partition: str = "aws") -> str:
@@ -174,10 +188,29 @@ def _claim_values(claim: object) -> tuple[str, ...]:
 
 
 def is_like(value: str, pattern: str) -> bool:
-    """Compare as `StringLike` does: `*` is any text, `?` any one character."""
-    wildcards = {"*": ".*", "?": "."}
-    expression = "".join(wildcards.get(character, re.escape(character)) for character in pattern)
+    """Compare as the pattern of an action does: `*` is any text, `?` any one character."""
+    return _fits(value, [pattern])
+
+
+def _fits(value: str, parts: list[str]) -> bool:
+    """Compare with a pattern in parts, every second of which is literal.
+
+    What stands between two stars is taken where it first fits, for good: a pattern full of stars
+    would take for ever otherwise.
+    """
+    segments = [""]
+    for index, part in enumerate(parts):
+        first, *rest = [re.escape(part)] if index % 2 else map(_any_one, part.split("*"))
+        segments[-1] += first
+        segments += rest
+    head, *middle, tail = segments if len(segments) > 1 else ("", *segments)
+    star = ".*" if len(segments) > 1 else ""
+    expression = f"{head}{''.join(f'(?>.*?{segment})' for segment in middle)}{star}{tail}"
     return re.fullmatch(expression, value, re.DOTALL) is not None
+
+
+def _any_one(text: str) -> str:
+    return ".".join(map(re.escape, text.split("?")))
 
 
 def judge(policy: TrustPolicy, request: TrustRequest) -> Verdict:
@@ -187,16 +220,19 @@ def judge(policy: TrustPolicy, request: TrustRequest) -> Verdict:
     ]
     for statement, mismatches in judged:
         if not statement.allows and not mismatches:
-            return Verdict((Mismatch("Effect", "Deny", (statement.label,), ()),))
-    refusals = [mismatches for statement, mismatches in judged if statement.allows]
+            found = (f"Deny in {statement.label}",)
+            return Verdict((Mismatch("Effect", "", found, ("Allow",)),), statement.label)
+    refusals = [
+        Verdict(mismatches, statement.label) for statement, mismatches in judged if statement.allows
+    ]
     if not refusals:
-        return Verdict((Mismatch("Effect", "Allow", (), ("a statement that allows",)),))
-    return Verdict(min(refusals, key=_distance))
+        return Verdict((Mismatch("Effect", "", (), ("Allow",)),))
+    return min(refusals, key=_distance)
 
 
-def _distance(mismatches: tuple[Mismatch, ...]) -> tuple[bool, int]:
-    about_others = any(mismatch.key in {"Action", "Principal"} for mismatch in mismatches)
-    return about_others, len(mismatches)
+def _distance(verdict: Verdict) -> tuple[bool, int]:
+    about_others = any(mismatch.key in {"Action", "Principal"} for mismatch in verdict.mismatches)
+    return about_others, len(verdict.mismatches)
 
 
 def _mismatches(statement: Statement, request: TrustRequest) -> Iterator[Mismatch]:
