@@ -41,7 +41,7 @@ from tests.fakes.served import serving
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 ARN = "arn:aws:iam::123456789012:role/dev"
 
 # Hosts and top directories that a document may name: none is a developer's own.
@@ -53,6 +53,10 @@ DIRECTORIES = {"dev", "etc", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
 URL_PATHS = {
     "latest", "v1", "refresh", "events", "healthz", "readyz", "status", "metrics", "value", "token",
 }  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def text_of(name: str) -> str:
@@ -78,7 +82,7 @@ def snippets(*languages: str) -> list[Snippet]:
         text = path.read_text()
         for block in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text):
             line = text.count("\n", 0, block.start()) + 1
-            found.append(Snippet(path.name, line, block[1], block[2]))
+            found.append(Snippet(name_of(path), line, block[1], block[2]))
     return [each for each in found if each.language in languages]
 
 
@@ -117,7 +121,7 @@ def anchors(path: Path) -> set[str]:
     return {slug(heading) for heading in re.findall(r"(?m)^#+ (.*)$", prose_of(path.read_text()))}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_relative_link_leads_somewhere(document):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(document.read_text())):
         if "://" in target:
@@ -130,12 +134,12 @@ def test_every_relative_link_leads_somewhere(document):
 
 
 def test_every_document_is_in_the_index():
-    index = text_of("README.md")
-    missing = [path.name for path in DOCS.glob("*.md") if f"({path.name}" not in index]
-    assert [name for name in missing if name != "README.md"] == []
+    for index in DOCS.rglob("README.md"):
+        beside = {path.name for path in index.parent.glob("*.md")} - {index.name}
+        assert {name for name in beside if f"({name}" not in index.read_text()} == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_a_document_names_no_machine_but_examples(document):
     text = document.read_text()
     hosts = {host.partition(":")[0] for host in re.findall(r"https?://([\w.:-]+)", text)}
@@ -310,7 +314,7 @@ def test_every_variable_that_is_read_is_in_the_list_of_variables():
     assert read - told == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_variable_of_ours_in_a_document_exists(document):
     # The last two: what Kubernetes sets for a Service of that name, and is ignored.
     known = {option.variable for option in OPTIONS} | {
@@ -349,7 +353,7 @@ def test_metrics_and_their_labels_are_those_of_the_code():
     assert {row[0].strip("`"): codes_in(row[2]) for row in table} == counted()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_metric_in_a_document_exists(document):
     named = re.findall(r"\bimdsd_[a-z]\w+", document.read_text())
     assert set(named) <= set(counted())
@@ -500,7 +504,7 @@ def messages() -> list[str]:
 
     Those of STS itself, which begin with its code, are not ours.
     """
-    tables = [section(text_of("how-to.md"), "## When something is wrong")]
+    tables = [text_of("how-to/troubleshooting.md")]
     tables += re.findall(r"(?s)\| message \| do \|(.*?)\n\n", text_of("token-sources.md") + "\n\n")
     cells = [row[0] for table in tables for row in rows(table)]
     quoted = {code for cell in cells for code in codes_in(cell) if " " in code}
