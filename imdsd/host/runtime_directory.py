@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from imdsd.errors import AlreadyRunningError, RuntimeDirectoryError
+from imdsd.host.accounts import names_of
 from imdsd.host.daemon_record import (
     BEARER_NAME,
     LOCK_NAME,
@@ -70,9 +71,10 @@ def search_path(environ: Mapping[str, str], *, uid: int, root: Path = _ROOT) -> 
     if environ.get("IMDSD_RUNTIME_DIR"):
         return first
     session = root / f"run/user/{uid}/imdsd"
-    return tuple(
-        dict.fromkeys((*first, session, root / "run/imdsd", root / f"tmp/imdsd-{uid}")),
-    )
+    # Of the unit imdsd@USER.service.
+    own = (root / "run/imdsd-user" / name for name in names_of([uid]).values())
+    system, temporary = root / "run/imdsd", root / f"tmp/imdsd-{uid}"
+    return tuple(dict.fromkeys((*first, session, *own, system, temporary)))
 
 
 def survey(

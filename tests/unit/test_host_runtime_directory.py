@@ -24,6 +24,7 @@ from imdsd.host.runtime_directory import (
 from tests.support import lack, need
 
 UID = os.geteuid()
+NAMELESS = 54321
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -64,12 +65,16 @@ def test_root_has_a_directory_of_the_system():
 
 
 def test_clients_look_where_a_daemon_with_other_variables_would_be():
-    assert search_path({"TMPDIR": "/scratch"}, uid=7) == (
-        Path("/scratch/imdsd-7"),
-        Path("/run/user/7/imdsd"),
+    assert search_path({"TMPDIR": "/scratch"}, uid=NAMELESS) == (
+        Path(f"/scratch/imdsd-{NAMELESS}"),
+        Path(f"/run/user/{NAMELESS}/imdsd"),
         Path("/run/imdsd"),
-        Path("/tmp/imdsd-7"),
+        Path(f"/tmp/imdsd-{NAMELESS}"),
     )
+
+
+def test_a_client_looks_where_a_unit_for_its_user_serves_from():
+    assert Path("/run/imdsd-user/root") in search_path({}, uid=0)
 
 
 def test_an_acquired_directory_is_private(place):
