@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 # What would change whom the command is for AWS, whom it takes for us, and what code it loads.
 WITHHELD_PREFIXES = ("AWS_", "IMDSD_", "LD_", "PYTHON")
+# What a service manager says to the daemon alone (sd_listen_fds(3), sd_notify(3)).
+WITHHELD_NAMES = frozenset(
+    (
+        "LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID",
+        "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+    )
+)  # fmt: skip
 
 _STOPPING_SECONDS = 2.0
 _SWEEP_SECONDS = 1.0
@@ -143,7 +150,9 @@ def split_command(text: str) -> tuple[str, ...]:
 def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a token command gets to see of the environment."""
     return {
-        name: value for name, value in environ.items() if not name.startswith(WITHHELD_PREFIXES)
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(WITHHELD_PREFIXES) and name not in WITHHELD_NAMES
     }
 
 

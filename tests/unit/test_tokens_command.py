@@ -214,6 +214,8 @@ async def test_stdin_is_empty():
 
 async def test_what_could_lead_a_command_astray_is_withheld(tmp_path):
     withheld = {"AWS_PROFILE": "x", "IMDSD_X": "x", "LD_BIND_NOW": "1", "PYTHONPATH": "x"}
+    withheld |= {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "imdsd.socket"}
+    withheld |= {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_PID": "1", "WATCHDOG_USEC": "1"}
     kept = {**ENVIRON, "HOME": "/home/x", "GITPOD_ENVIRONMENT_ID": "e", "LC_ALL": "C.UTF-8"}
     out = tmp_path / "environ"
     await refusal(CommandSource(["sh", "-c", f"exec env >{out}"], environ={**withheld, **kept}))
@@ -223,10 +225,16 @@ async def test_what_could_lead_a_command_astray_is_withheld(tmp_path):
 
 
 @given(
-    st.dictionaries(st.sampled_from(["AWS_X", "IMDSD_", "LD_P", "PYTHON", "A", "aws_x"]), st.text())
+    st.dictionaries(
+        st.sampled_from(
+            ["AWS_X", "IMDSD_", "LD_P", "PYTHON", "NOTIFY_SOCKET", "A", "aws_x", "LISTEN_ADDRESS"]
+        ),
+        st.text(),
+    )
 )
-def test_exactly_the_withheld_prefixes_are_withheld(environ):
-    assert child_environ(environ) == {k: v for k, v in environ.items() if k in {"A", "aws_x"}}
+def test_exactly_the_withheld_names_are_withheld(environ):
+    kept = {"A", "aws_x", "LISTEN_ADDRESS"}
+    assert child_environ(environ) == {k: v for k, v in environ.items() if k in kept}
 
 
 # How a command ends
