@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +34,8 @@ HEADERS = 64
 HEADER_BYTES = 16 * 1024
 BODY_BYTES = 1024
 REQUEST_SECONDS = 5.0
+NEWCOMER_SECONDS = 0.25
+"""How long a stopping daemon waits for the first request of a client that it accepted already."""
 
 # aiohttp's own error log repeats what a client sent; what matters is counted.
 _SILENT = logging.getLogger("imdsd.endpoints.door.silent")
@@ -80,10 +83,39 @@ class _Connection:
         return self._listener.find_peer(local[:2], remote[:2])
 
 
+class _Newcomers:
+    """The connections by which no request has come yet."""
+
+    def __init__(self) -> None:
+        self._silent: set[RequestHandler] = set()
+        self._none = asyncio.Event()
+
+    def arrived(self, protocol: RequestHandler) -> None:
+        self._silent.add(protocol)
+        self._none.clear()
+
+    def known(self, protocol: RequestHandler) -> None:
+        self._silent.discard(protocol)
+        if not self._silent:
+            self._none.set()
+
+    async def until_none(self, *, seconds: float) -> None:
+        if self._silent:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._none.wait()
+
+
 class _Protocol(RequestHandler):
     """aiohttp's handler with our limits, which tells a client nothing of what it sent."""
 
-    def __init__(self, server: web.Server, listener: Listener, loop: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        server: web.Server,
+        listener: Listener,
+        loop: Any,  # noqa: ANN401
+        newcomers: _Newcomers,
+    ) -> None:
         super().__init__(
             server,
             loop=loop,
@@ -97,10 +129,16 @@ class _Protocol(RequestHandler):
         )
         self.listener = listener
         self.connection: _Connection | None = None
+        self._newcomers = newcomers
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.connection = _Connection(self.listener, transport)
+        self._newcomers.arrived(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._newcomers.known(self)
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -134,14 +172,19 @@ class Door:
         self._events = events
         self._metrics = metrics
         self._loop = loop
+        self._newcomers = _Newcomers()
         self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
 
     def protocol(self, listener: Listener) -> RequestHandler:
         """Return the protocol for a new connection on this listener."""
-        return _Protocol(self._server, listener, self._loop)
+        return _Protocol(self._server, listener, self._loop, self._newcomers)
 
     async def close(self, *, grace_seconds: float) -> None:
-        """Let requests in flight finish for a while, then close every connection."""
+        """Let requests in flight finish for a while, then close every connection.
+
+        A client is accepted before its request is here: whoever came last is heard first.
+        """
+        await self._newcomers.until_none(seconds=NEWCOMER_SECONDS)
         self._server.pre_shutdown()
         await self._server.shutdown(grace_seconds)
 
@@ -165,6 +208,7 @@ class Door:
         protocol = incoming.protocol
         assert isinstance(protocol, _Protocol)  # noqa: S101  # the only kind protocol() makes
         assert protocol.connection is not None  # noqa: S101  # a request came by it
+        self._newcomers.known(protocol)
         path = incoming.raw_path.partition("?")[0]
         name, endpoint = self._route(path)
         body = await _take_in(incoming, invited=endpoint is self._events)
