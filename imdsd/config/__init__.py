@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imdsd.config.listeners import listener_at
 from imdsd.config.loading import load
 from imdsd.config.model import (
     Config,
@@ -22,6 +23,7 @@ __all__ = [
     "UpstreamConfig",
     "add_flags",
     "build_source",
+    "listener_at",
     "load",
     "unreloadable_changes",
 ]

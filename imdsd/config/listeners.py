@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from imdsd.config.model import DEFAULT_HOP_LIMIT, DEFAULT_PORT, ListenConfig
 from imdsd.config.parsers import boolean, choice, whole_number
@@ -18,9 +17,7 @@ from imdsd.config.tables import (
     settings_in,
     shown,
 )
-
-if TYPE_CHECKING:
-    from imdsd.errors import Problem
+from imdsd.errors import ConfigurationError, Problem
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -57,6 +54,23 @@ def read_listeners(table: Table, problems: list[Problem]) -> tuple[ListenConfig,
     read = [(item, _read_one(item, problems)) for item in items]
     _refuse_repeated([(item, found) for item, found in read if found], problems)
     return tuple(found for _, found in read if found)
+
+
+def listener_at(host: str, port: int, *, source: str) -> ListenConfig:
+    """Return what counts for an address that only a socket unit names, `source`.
+
+    Raises ConfigurationError for one that would be refused without a word about it under `listen`.
+    """
+    try:
+        address = _host(host)
+        if not _may_attest(address):
+            raise _beyond_this_machine(address)
+    except ExpectedError as refusal:
+        setting = Setting(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}", source, "ListenStream"
+        )
+        raise ConfigurationError((problem_of(setting, refusal),)) from None
+    return ListenConfig(host, port, hop_limit=_usual_hop_limit(address))
 
 
 def _read_one(setting: Setting, problems: list[Problem]) -> ListenConfig | None:

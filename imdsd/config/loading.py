@@ -115,6 +115,7 @@ def _read(layers: _Layers, *, require_role: bool) -> Config:
         roles=roles,
         default_role=default_role,
         listen=listen,
+        listen_is_set="listen" in top,
         allow_users=top.read_each("allow_users", _account_name),
         allow_groups=top.read_each("allow_groups", _account_name),
         allow_imdsv1=top.read("allow_imdsv1", parsers.boolean, default=False),

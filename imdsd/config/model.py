@@ -111,6 +111,7 @@ class MetadataConfig:
 class Config:
     """The whole configuration; `source` is its file, `token` what roles use by default.
 
+    `listen_is_set` says that `listen` is somebody's choice, not the default.
     `upstream` stands in [metadata], but is apart from `metadata`: it cannot be reloaded.
     """
 
@@ -131,6 +132,7 @@ class Config:
     token: TokenConfig = field(default_factory=TokenConfig)
     metadata: MetadataConfig = field(default_factory=MetadataConfig)
     upstream: UpstreamConfig | None = None
+    listen_is_set: bool = field(default=False, compare=False)
 
 
 def unreloadable_changes(old: Config, new: Config) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The listening sockets of a daemon, opened with patience."""
+"""The listening sockets of a daemon: handed over, or opened with patience."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from imdsd.config import listener_at
 from imdsd.errors import ListenError
-from imdsd.host.listening import AddressBusyError, open_listener
+from imdsd.host.listening.opening import AddressBusyError, limit_hops, open_listener
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
     from imdsd.clock import Clock
-    from imdsd.config import ListenConfig
+    from imdsd.config import Config, ListenConfig
+    from imdsd.host.listening.passed import PassedSocket
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +45,31 @@ class Bound:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def bind_all(wanted: Sequence[ListenConfig], *, clock: Clock) -> tuple[Bound, ...]:
-    """Open every listener; skip an optional one that cannot be; raise `ListenError` otherwise."""
+def wanted_listeners(config: Config, passed: Sequence[PassedSocket]) -> tuple[ListenConfig, ...]:
+    """Return every address to serve on: the configured ones, and those that only were passed.
+
+    The default address gives way to passed sockets. Raises ConfigurationError for a passed socket
+    on an address that the configuration would have to speak of.
+    """
+    configured = config.listen if config.listen_is_set or not passed else ()
+    places = set(map(_place, configured))
+    others = (each for each in passed if each.address not in places)
+    return (*configured, *(listener_at(*each.address, source=each.unit) for each in others))
+
+
+async def bind_all(
+    wanted: Sequence[ListenConfig], *, clock: Clock, passed: Sequence[PassedSocket] = ()
+) -> tuple[Bound, ...]:
+    """Open every listener that was not passed; skip an optional one that cannot be.
+
+    Raises `ListenError` when another one cannot be; then nothing that was opened here stays open.
+    """
+    by_place = {each.address: each for each in passed}
     bound: list[Bound] = []
     try:
         for each in wanted:
             try:
-                bound.append(await _bind(each, clock))
+                bound.append(await _bind(each, clock, by_place.get(_place(each))))
             except ListenError as error:
                 if not each.optional:
                     raise
@@ -63,12 +83,23 @@ async def bind_all(wanted: Sequence[ListenConfig], *, clock: Clock) -> tuple[Bou
     return tuple(bound)
 
 
-async def _bind(wanted: ListenConfig, clock: Clock) -> Bound:
+def _place(wanted: ListenConfig) -> tuple[str, int]:
+    """Return an address as the kernel names it: without the scope that IPv6 may need."""
+    return wanted.host.partition("%")[0], wanted.port
+
+
+async def _bind(wanted: ListenConfig, clock: Clock, passed: PassedSocket | None) -> Bound:
+    if passed is None:
+        return Bound(await _open(wanted, clock), wanted.imds)
+    limit_hops(passed.opened, wanted.hop_limit)
+    return Bound(passed.opened, wanted.imds)
+
+
+async def _open(wanted: ListenConfig, clock: Clock) -> socket.socket:
     deadline, told = clock.monotonic() + BUSY_SECONDS, False
     while True:
         try:
-            opened = open_listener(wanted.host, wanted.port, hop_limit=wanted.hop_limit)
-            return Bound(opened, wanted.imds)
+            return open_listener(wanted.host, wanted.port, hop_limit=wanted.hop_limit)
         except AddressBusyError as error:
             if clock.monotonic() >= deadline:
                 raise

@@ -14,7 +14,7 @@ from imdsd import __version__
 from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
-from imdsd.daemon.listeners import Bound, bind_all
+from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
 from imdsd.endpoints.door import Door
@@ -26,7 +26,8 @@ from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.errors import ImdsdError
 from imdsd.host.accounts import gid_of, names_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
-from imdsd.host.listening import BACKLOG
+from imdsd.host.listening.opening import BACKLOG
+from imdsd.host.listening.passed import take_passed
 from imdsd.host.peer import PeerLookup
 from imdsd.host.systemd import notify
 from imdsd.metadata.composition import Metadata
@@ -75,13 +76,18 @@ class Daemon:
     ) -> None:
         """Serve until told to stop; `ready` is told the listeners once they are open.
 
-        Raises `ListenError` when a listener cannot be opened.
+        Raises `ListenError` when a listener cannot be opened, and `ConfigurationError` for a
+        socket that a service manager should not have handed over.
         """
         self._warn()
         self._handle_signals()
         async with AsyncExitStack() as stack:
             stack.callback(self._peers.close)
-            bound = await bind_all(self._config.listen, clock=self._clock)
+            passed = take_passed(self._boot.environ, pid=os.getpid())
+            for given in passed:
+                stack.callback(given.opened.close)
+            wanted = wanted_listeners(self._config, passed)
+            bound = await bind_all(wanted, clock=self._clock, passed=passed)
             door = self._door(bound)
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
             for each in bound:

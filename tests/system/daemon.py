@@ -201,7 +201,9 @@ class Daemons:
         argv = [*DEMO, "--listen", "127.0.0.1:0", *arguments]
         return self.start(argv, name=name, **options)
 
-    def start(self, argv, *, name="daemon", prefix=(), stderr=None, **variables) -> DaemonProcess:
+    def start(
+        self, argv, *, name="daemon", prefix=(), stderr=None, pass_fds=(), **variables
+    ) -> DaemonProcess:
         """Start a daemon, behind a `prefix` of words where it shall run elsewhere."""
         place = self.place(name)
         log = place / "stderr"
@@ -214,6 +216,7 @@ class Daemons:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=stderr or err,
+                pass_fds=pass_fds,
             )
         daemon = DaemonProcess(process, place, log)
         self._started.append(daemon)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from imdsd.config import ListenConfig
-from imdsd.daemon.listeners import BUSY_SECONDS, bind_all
-from imdsd.errors import ListenError
-from imdsd.host.listening import AddressBusyError
+from imdsd.config import ListenConfig, load
+from imdsd.daemon.listeners import BUSY_SECONDS, bind_all, wanted_listeners
+from imdsd.errors import ConfigurationError, ListenError
+from imdsd.host.listening.opening import AddressBusyError
+from imdsd.host.listening.passed import PassedSocket
 from tests.fakes.clock import ManualClock, settle
 
 # TEST-NET-1 (RFC 5737): no machine has this address.
@@ -145,3 +147,59 @@ async def test_every_listener_has_the_hop_limit_of_the_configuration(clock):
     with closed_after(await bind_all(wanted, clock=clock)) as bound:
         hops = [each.opened.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) for each in bound]
     assert hops == [2, 64]
+
+
+@contextmanager
+def passed(host="127.0.0.1"):
+    """A socket that a service manager holds, and our copy of it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as held, held.dup() as ours:
+        ours.settimeout(0)
+        yield PassedSocket(ours, "imdsd.socket")
+
+
+def configured(*listen, is_set=True):
+    config = load(flags={}, environ={}, usual=(), require_role=False)
+    return replace(config, listen=listen or config.listen, listen_is_set=is_set)
+
+
+def test_the_default_address_gives_way_to_passed_sockets():
+    assert [each.port for each in wanted_listeners(configured(is_set=False), ())] == [9254]
+    with passed() as given:
+        wanted = wanted_listeners(configured(is_set=False), [given])
+        assert [(each.host, each.port) for each in wanted] == [given.address]
+
+
+def test_an_address_that_was_configured_is_served_beside_what_was_passed():
+    with passed() as given:
+        wanted = wanted_listeners(configured(ANY_PORT), [given])
+        assert [each.port for each in wanted] == [0, given.address[1]]
+
+
+def test_a_passed_socket_has_the_settings_of_its_address():
+    with passed() as given:
+        own = ListenConfig(*given.address, imds="off", hop_limit=5)
+        assert wanted_listeners(configured(own), [given]) == (own,)
+
+
+def test_a_scope_does_not_make_another_address():
+    with passed("::1") as given:
+        own = ListenConfig("::1%lo", given.address[1])
+        assert wanted_listeners(configured(own), [given]) == (own,)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_passed_socket_on_every_address_is_refused(host):
+    with (
+        passed(host) as given,
+        pytest.raises(ConfigurationError, match=r"imdsd\.socket: ListenStream: .* one interface"),
+    ):
+        wanted_listeners(configured(), [given])
+
+
+async def test_a_passed_socket_is_not_opened_again_and_gets_its_settings(clock):
+    with passed() as given:
+        own = ListenConfig(*given.address, imds="open", hop_limit=3)
+        (bound,) = await bind_all([own], clock=clock, passed=[given])
+        assert (bound.opened, bound.imds) == (given.opened, "open")
+        assert given.opened.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 3

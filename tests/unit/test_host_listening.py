@@ -10,13 +10,13 @@ from contextlib import closing
 import pytest
 
 from imdsd.errors import ListenError
-from imdsd.host.listening import AddressBusyError, limit_hops, open_listener
+from imdsd.host.listening.opening import AddressBusyError, limit_hops, open_listener
 from tests.support import measured_environ, need, room
 
 OPEN = """
 import socket, sys
 from imdsd.errors import ListenError
-from imdsd.host.listening import open_listener
+from imdsd.host.listening.opening import open_listener
 try:
     opened = open_listener(sys.argv[1], int(sys.argv[2]))
 except ListenError as error:
@@ -28,7 +28,7 @@ with opened:
 WITHOUT_DESCRIPTORS = """
 import resource
 from imdsd.errors import ListenError
-from imdsd.host.listening import open_listener
+from imdsd.host.listening.opening import open_listener
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 try:
     open_listener("127.0.0.1", 9254)

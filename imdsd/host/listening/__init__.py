@@ -1,0 +1,1 @@
+"""Listening sockets: opened here, or handed over by a service manager."""
