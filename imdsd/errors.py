@@ -134,6 +134,15 @@ class RuntimeDirectoryError(ImdsdError):
     """A run-time directory cannot be used: absent, of another owner, or open to others."""
 
 
+class CredentialsFileError(ImdsdError):
+    """A file of AWS credentials was not written, and is as it was; `remedy` says what to do."""
+
+    def __init__(self, reason: str, *, remedy: str) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{reason}; {remedy}")
+
+
 class AlreadyRunningError(ImdsdError):
     """Another daemon holds the lock on the run-time directory."""
 

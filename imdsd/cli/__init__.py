@@ -29,6 +29,7 @@ VERBS = {
     "exec": "become a command that has those variables",
     "wait": "return when the role can be served",
     "credential-process": "print what credential_process in ~/.aws/config wants",
+    "login": "write one session of a role into ~/.aws/credentials",
     "status": "show every role: its state, until when, what failed last",
     "metadata": "print what clients of the metadata service see",
     "refresh": "obtain new credentials now and say what happened",
@@ -48,7 +49,7 @@ _COMMAND_FORMS = {
 
 _GROUPS = {
     "run": ("serve", "demo"),
-    "use": ("env", "exec", "wait", "credential-process"),
+    "use": ("env", "exec", "wait", "credential-process", "login"),
     "look": ("status", "metadata", "check-config"),
     "other": ("refresh", "token", "trust", "event"),
 }

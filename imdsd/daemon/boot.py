@@ -84,13 +84,14 @@ def build_upstream(
 def define_roles(config: Config, *, environ: Mapping[str, str]) -> tuple[RoleDefinition, ...]:
     """Return what the configuration says of each role, with its token source and exchange."""
     return tuple(
-        _definition(role, environ=environ, ca_bundle=config.ca_bundle) for role in config.roles
+        define_role(role, environ=environ, ca_bundle=config.ca_bundle) for role in config.roles
     )
 
 
-def _definition(
+def define_role(
     role: RoleConfig, *, environ: Mapping[str, str], ca_bundle: Path | None
 ) -> RoleDefinition:
+    """Return what the configuration says of one role, with its token source and exchange."""
     source = build_source(role.token, environ=environ, ca_bundle=ca_bundle)
     exchange = StsExchange(role.region, endpoint_url=role.sts_endpoint_url, ca_bundle=ca_bundle)
     terms = RoleTerms(

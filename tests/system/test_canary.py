@@ -5,6 +5,7 @@ Found means any run of characters that is long enough to be no accident, not onl
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,40 @@ async def test_what_is_said_of_the_configuration_tells_no_secret(
     assert broken.returncode == 78
     for done in (sound, broken):
         assert canaries.found_in(done.stdout + done.stderr) == []
+
+
+async def login(daemons, canaries, *words, **variables):
+    """Log in, and add what was written to what must not be told."""
+    config = daemons.place() / "imdsd.toml"
+    done = await daemons.cli("login", "--config", str(config), *words, **variables)
+    written = daemons.place() / "home/.aws/credentials"
+    text = written.read_text() if written.exists() else ""
+    for option in ("aws_secret_access_key", "aws_session_token"):
+        for number, secret in enumerate(re.findall(rf"(?m)^{option} = (.+)$", text)):
+            canaries.add(f"{option} of login {number}", secret)
+    return done
+
+
+async def test_a_login_tells_its_secrets_to_the_file_alone(daemons, sandbox, tokens, canaries):
+    daemon = await start(daemons, sandbox, tokens, "json").ready()
+    variables = {"CANARY_HEADER": VARIABLE_HEADER, "CANARY_TOKEN": tokens.variable}
+    said = []
+    for name in ("command", "file", "http", "variable"):
+        done = await login(daemons, canaries, "--role", name, **variables)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout + done.stderr)
+    sandbox.sts.faults.always(faults.error("InvalidIdentityToken"))
+    spoil_mint(tokens, sandbox)
+    for name in ("command", "file", "http", "variable"):
+        done = await login(daemons, canaries, "--role", name, **variables)
+        assert done.returncode == 4, done.stderr
+        said.append(done.stdout + done.stderr)
+    home = daemons.place() / "home"
+    kept = [path for path in home.rglob("*") if path.is_file()]
+    assert [str(path.relative_to(home)) for path in kept] == [".aws/credentials"]
+    assert len(canaries.found_in(kept[0].read_text())) == 8
+    assert [canaries.found_in(each) for each in said] == [[]] * 8
+    assert await leaks(daemons, daemon, canaries) == {}
 
 
 async def test_an_sts_that_repeats_the_token_is_not_repeated(daemons, sandbox, tokens, canaries):

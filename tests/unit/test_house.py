@@ -28,6 +28,7 @@ REVEALS = {
     "endpoints/documents.py": 4,  # the credentials, rendered for clients
     "endpoints/imds_tokens.py": 1,  # the bearer, to derive the key
     "endpoints/upstream/service.py": 1,  # upstream's own IMDS token, back to upstream
+    "host/aws_credentials_file/profile.py": 2,  # the credentials, into the file that was asked for
     "host/sdk_environment.py": 1,  # the bearer, into a shell's variables
     "sandbox/grants.py": 2,  # the sandbox's own credentials, to whoever it granted them
     "sandbox/issuer.py": 1,  # the sandbox's own tokens
