@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from imdsd.clock import SystemClock
 from imdsd.config import add_flags, load
+from imdsd.errors import AlreadyRunningError
 from imdsd.host.runtime_directory import RuntimeDirectory
 from imdsd.telemetry.log import configure_logging
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+
+log = structlog.get_logger(__name__)
+
+# A service manager has seen the other one end by then; nobody waits for this.
+_STANDBY_SECONDS = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Take all flags of the configuration."""
+    """Take all flags of the configuration, and what to do beside another daemon."""
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        default=None,
+        help="where a daemon serves already: do not fail, but wait, and serve once it has ended",
+    )
     add_flags(parser)
 
 
@@ -30,7 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     read_config = partial(load, flags=vars(arguments), environ=environ)
     config = read_config()
     configure_logging(level=config.log_level, log_format=config.log_format)
-    with RuntimeDirectory.acquire(environ, uid=os.geteuid()) as directory:
+    if arguments.standby:
+        directory = _acquire_in_turn(environ, clock=SystemClock())
+        config = read_config()
+    else:
+        directory = RuntimeDirectory.acquire(environ, uid=os.geteuid())
+    with directory:
         from imdsd.daemon import process
         from imdsd.daemon.boot import Boot
         from imdsd.daemon.service import Daemon
@@ -39,3 +61,23 @@ def run(arguments: argparse.Namespace) -> int:
         process.run(lambda: Daemon(boot).run())
     process.leave_behind_stuck_threads(0)
     return 0
+
+
+def _acquire_in_turn(environ: Mapping[str, str], *, clock: SystemClock) -> RuntimeDirectory:
+    """Lock the run-time directory as soon as no other daemon holds it.
+
+    Who is stopped before its turn has done all that was asked of it.
+    """
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    told = False
+    while True:
+        try:
+            directory = RuntimeDirectory.acquire(environ, uid=os.geteuid())
+        except AlreadyRunningError as error:
+            if not told:
+                log.info("daemon_standing_by", reason=str(error))
+            told = True
+            clock.pause(_STANDBY_SECONDS)
+        else:
+            signal.signal(signal.SIGTERM, before)
+            return directory

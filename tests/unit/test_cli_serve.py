@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -72,6 +73,19 @@ def test_a_second_daemon_names_the_first_and_how_to_have_two(tmp_path):
     assert f"pid {pid}" in done.stderr
     assert str(tmp_path / "run") in done.stderr
     assert "IMDSD_RUNTIME_DIR" in done.stderr
+
+
+def test_one_that_stands_by_does_not_fail_beside_another_and_ends_in_order(tmp_path):
+    words = (sys.executable, "-m", "imdsd", "serve", "--standby", "--role-arn", ARN)
+    environ = measured_environ(tmp_path, IMDSD_RUNTIME_DIR=str(tmp_path / "run"))
+    with running_daemon(tmp_path / "run") as daemon:
+        with subprocess.Popen(words, env=environ, stderr=subprocess.PIPE, text=True) as beside:
+            event = json.loads(beside.stderr.readline())
+            beside.terminate()
+            assert beside.wait(timeout=60) == 0
+        pid = daemon.record().pid
+    assert event["event"] == "daemon_standing_by"
+    assert f"pid {pid}" in event["reason"]
 
 
 def test_an_address_that_is_not_here_ends_it_with_one_line_and_the_remedy(tmp_path):
