@@ -1,0 +1,18 @@
+"""What `--ona` writes into a repository: a service that serves, and variables that lead to it."""
+
+from imdsd.install.ona.repository import (
+    Change,
+    find_repository,
+    install_changes,
+    uninstall_changes,
+)
+from imdsd.install.ona.service import OnaTerms, package_of_this_imdsd
+
+__all__ = [
+    "Change",
+    "OnaTerms",
+    "find_repository",
+    "install_changes",
+    "package_of_this_imdsd",
+    "uninstall_changes",
+]
