@@ -151,6 +151,10 @@ class ListenError(ImdsdError):
     """A listener could not be opened."""
 
 
+class InstallError(ImdsdError):
+    """An installation cannot be made or taken back as it is asked for."""
+
+
 class NoDaemonError(ImdsdError):
     """No daemon of ours is reachable (exit code 3)."""
 

@@ -37,6 +37,8 @@ VERBS = {
     "trust": "write what AWS needs to let this environment in, or check a policy",
     "event": "tell clients of a spot interruption, maintenance and the like",
     "check-config": "check the configuration and say what would be used",
+    "install": "make the daemon a service of this machine or this user",
+    "uninstall": "take back what install did",
 }
 """Every verb and its one-line help; the verb's module is imported when it is chosen."""
 
@@ -51,6 +53,7 @@ _GROUPS = {
     "run": ("serve", "demo"),
     "use": ("env", "exec", "wait", "credential-process", "login"),
     "look": ("status", "metadata", "check-config"),
+    "set up": ("install", "uninstall"),
     "other": ("refresh", "token", "trust", "event"),
 }
 

@@ -64,6 +64,14 @@ def _user(name: str) -> set[int]:
     return {int(name)} if name.isdecimal() else {pwd.getpwnam(name).pw_uid}
 
 
+def members_of(gid: int) -> frozenset[int]:
+    """Return the users of a group; none for a number that no group has."""
+    try:
+        return frozenset(_members(str(gid)))
+    except (KeyError, OverflowError):
+        return frozenset(user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid)
+
+
 def _members(group: str) -> set[int]:
     entry = _group(group)
     found = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == entry.gr_gid}

@@ -1,0 +1,194 @@
+"""What `install` and `uninstall` have in common: for whom, by which hands, shown or done."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from imdsd.errors import InstallError, UsageError
+from imdsd.install.carrying import Outcome, Worker
+from imdsd.install.disk.files import Disk
+from imdsd.install.machine import Machine
+from imdsd.install.showing import shown
+from imdsd.install.system import RECEIPT
+from imdsd.install.user import Home
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imdsd.install.carrying import Runner
+    from imdsd.install.plan import Plan
+
+# A unit is started when its first credentials are there: the daemon's own patience is shorter.
+_COMMAND_SECONDS = 300
+
+SYSTEM, USER = "system", "user"
+SCOPES = {
+    SYSTEM: "for the whole machine, under a user of its own",
+    USER: "for this user",
+}
+
+
+def run_command(argv: Sequence[str], *, environ: Mapping[str, str]) -> Outcome:
+    """Run a command to its end, without input."""
+    try:
+        done = subprocess.run(
+            argv,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        return Outcome(127, f"there is no program {argv[0]}")
+    except subprocess.TimeoutExpired:
+        return Outcome(124, f"it did not end within {_COMMAND_SECONDS} s")
+    except OSError as error:
+        return Outcome(126, str(error.strerror))
+    return Outcome(done.returncode, done.stdout.decode(errors="replace"))
+
+
+def ask(question: str) -> bool:
+    """Ask a person at the terminal; anything but yes is no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """Who installs: this process, or one that a test describes. `ask` is None off a terminal."""
+
+    environ: Mapping[str, str]
+    uid: int
+    home: Home
+    run: Runner
+    interpreter: Path
+    search_path: tuple[Path, ...]
+    ask: Callable[[str], bool] | None = None
+    root: Path = Path("/")
+    private: tuple[Path, ...] = field(default=())
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """Return the real one."""
+        from imdsd.install.disk.interpreter import private_places
+
+        environ, uid = dict(os.environ), os.geteuid()
+        session = f"/run/user/{uid}"
+        if "XDG_RUNTIME_DIR" not in environ and Path(session).is_dir():
+            # Where su and sudo take it away, systemctl --user would not find its manager.
+            environ["XDG_RUNTIME_DIR"] = session
+        return cls(
+            environ=environ,
+            uid=uid,
+            home=Home(Path("~").expanduser(), uid, _name_of(uid), environ),
+            run=lambda argv: run_command(argv, environ=environ),
+            interpreter=Path(sys.executable),
+            search_path=tuple(Path(each) for each in sys.path if each),
+            ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
+            private=private_places(environ),
+        )
+
+    def machine(self, *, system: bool) -> Machine:
+        """Return the machine, asked as the system or as this user."""
+        return Machine(self.run, self.root, () if system else ("--user",))
+
+    def worker(self, *, system: bool) -> Worker:
+        """Return who carries out a plan for the system or for this user."""
+        disk = Disk(self.uid, guarded=system)
+        tell = _say
+        if system:
+            return Worker(disk, self.run, self.root / RECEIPT, tell)
+        return Worker(disk, self.run, self.home.receipt, tell, folder_mode=0o700)
+
+    def require_root(self, verb: str) -> None:
+        """Raise InstallError for anybody else."""
+        if self.uid != 0:
+            raise InstallError(
+                f"`imdsd {verb} --system` changes the system, which takes root:"
+                f" sudo {self.interpreter} -P -m imdsd {verb} --system …"
+            )
+
+    def require_own_home(self) -> None:
+        """Raise InstallError for root in the home of somebody else, as sudo may leave it."""
+        try:
+            owner = self.home.folder.stat().st_uid
+        except OSError as error:
+            raise InstallError(f"{self.home.folder}, the home: {error.strerror}") from error
+        if owner != self.uid:
+            raise InstallError(
+                f"{self.home.folder} belongs to uid {owner}, but this runs as uid {self.uid}:"
+                " run it as that user, without sudo; for the whole machine there is --system"
+            )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add what both verbs have."""
+    scope = parser.add_mutually_exclusive_group()
+    for name, meaning in SCOPES.items():
+        scope.add_argument(
+            f"--{name}", action="store_const", const=name, dest="scope", help=meaning
+        )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show every file and command, and touch nothing"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="replace or remove changed files without asking"
+    )
+
+
+def fulfil(plan: Plan, worker: Worker, installer: Installer, arguments: argparse.Namespace) -> int:
+    """Show a plan, or ask what there is to ask and carry it out."""
+    for note in plan.notes:
+        sys.stderr.write(f"imdsd: {note}\n")
+    if not plan.steps:
+        _say("nothing to do")
+    elif arguments.dry_run:
+        sys.stdout.writelines(f"{line}\n" for line in shown(plan))
+        return 0
+    else:
+        _settle(plan.questions, installer, yes=arguments.yes)
+    if not arguments.dry_run:
+        worker.carry_out(plan)
+    return 0
+
+
+def _settle(questions: Sequence[str], installer: Installer, *, yes: bool) -> None:
+    """Return when a person agrees to everything; raise before anything is done otherwise."""
+    if yes or not questions:
+        return
+    if installer.ask is None:
+        listed = "\n".join(questions)
+        raise InstallError(
+            f"{listed}\nSee --dry-run; --yes goes on all the same. Nothing was done."
+        )
+    for question in questions:
+        if not installer.ask(f"{question}. Go on all the same?"):
+            raise InstallError("Nothing was done.")
+
+
+def refuse_without_scope(arguments: argparse.Namespace, verb: str, parts: Sequence[str]) -> None:
+    """Raise UsageError where nothing says what is to be done."""
+    if not (arguments.scope or any(getattr(arguments, each) for each in parts)):
+        raise UsageError(f"say for whom: --user or --system\nTry: imdsd {verb} --help")
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

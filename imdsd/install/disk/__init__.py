@@ -1,0 +1,1 @@
+"""Files of an installation: found, judged, replaced, and remembered."""

@@ -1,0 +1,1 @@
+"""What an installation writes into other people's files: pure functions, bytes in, bytes out."""
