@@ -36,6 +36,7 @@ VERBS = {
     "token": "mint a web identity token and print it, or its claims",
     "trust": "write what AWS needs to let this environment in, or check a policy",
     "event": "tell clients of a spot interruption, maintenance and the like",
+    "doctor": "walk the whole chain and say what is wrong and what to do",
     "check-config": "check the configuration and say what would be used",
     "install": "make the daemon a service of this machine or this user",
     "uninstall": "take back what install did",
@@ -52,7 +53,7 @@ _COMMAND_FORMS = {
 _GROUPS = {
     "run": ("serve", "demo"),
     "use": ("env", "exec", "wait", "credential-process", "login"),
-    "look": ("status", "metadata", "check-config"),
+    "look": ("status", "metadata", "doctor", "check-config"),
     "set up": ("install", "uninstall"),
     "other": ("refresh", "token", "trust", "event"),
 }

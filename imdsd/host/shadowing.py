@@ -93,7 +93,7 @@ def _profile_shadows(path: Path, sections: tuple[str, ...]) -> Iterator[Shadow]:
         kinds = [
             kind
             for key, kind in _PROFILE_KEYS.items()
-            if profiles.has_option(section, key) and not _is_ours(profiles.get(section, key))
+            if profiles.has_option(section, key) and not is_ours(profiles.get(section, key))
         ]
         if kinds:
             why = f"has {kinds[0]}, which SDKs take before the container endpoint"
@@ -113,7 +113,7 @@ def _read_profiles(path: Path) -> RawConfigParser | None:
     return profiles
 
 
-def _is_ours(command: str) -> bool:
+def is_ours(command: str) -> bool:
     """Whether a credential_process asks this very daemon."""
     try:
         words = shlex.split(command)

@@ -69,3 +69,12 @@ def _one_hop() -> Any:
             return SimpleNamespace(request=partial(session.request, allow_redirects=False))
 
     return OneHop
+
+
+def regional_endpoint(region: str) -> str:
+    """Return the URL of a region's STS."""
+    session = shared_session()
+    known = session.get_component("data_loader").load_data("endpoints")
+    resolver = importlib.import_module("botocore.regions").EndpointResolver(known)
+    found = resolver.construct_endpoint("sts", region)
+    return f"https://{found['hostname'] if found else f'sts.{region}.amazonaws.com'}"

@@ -24,6 +24,7 @@ from imdsd.config.model import UNRELOADABLE
 from imdsd.config.options import AWS_VARIABLES, OPTIONS
 from imdsd.credentials import schedule
 from imdsd.credentials.model import RoleState
+from imdsd.doctor.rendering import WARNINGS_STATUS
 from imdsd.endpoints import container, events, guards, imds, ops
 from imdsd.errors import ExchangeError, MintError
 from imdsd.host.daemon_record import BEARER_NAME, LOCK_NAME, RECORD_NAME
@@ -266,7 +267,8 @@ def test_every_verb_has_its_section_in_the_order_of_the_help():
 def test_exit_codes_are_those_of_the_code():
     listed = rows(section(text_of("cli.md"), "## Exit codes"))[1:]
     codes = {int(code) for row in listed for code in row[0].split(", ")}
-    assert codes == {0, *(code for _, code in EXIT_CODES), 126, 127, 130, 141}
+    of_doctor = WARNINGS_STATUS
+    assert codes == {0, *(code for _, code in EXIT_CODES), of_doctor, 126, 127, 130, 141}
 
 
 def test_the_variables_of_env_are_those_of_the_code():

@@ -1,0 +1,1 @@
+"""What is wrong between the configuration and an SDK, and what to do about it."""

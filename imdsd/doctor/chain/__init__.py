@@ -1,0 +1,1 @@
+"""The way from the configuration to credentials, walked once."""

@@ -1,0 +1,1 @@
+"""The machine around: the daemon, its files, its unit, and what stands in between."""

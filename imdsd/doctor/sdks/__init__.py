@@ -1,0 +1,1 @@
+"""What the SDKs of this shell would take, link by link."""
