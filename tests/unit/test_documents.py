@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,12 +36,10 @@ from imdsd.metadata.values import RoleFacts, leaves_of
 from imdsd.secret import Secret
 from imdsd.telemetry.metrics import Metrics
 from imdsd.trust import judge, parse_trust_policy, web_identity_request
+from tests.documents.blocks import DOCS, DOCUMENTS, ROOT, blocks, name_of
 from tests.fakes.refresh import Bench
 from tests.fakes.served import serving
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 ARN = "arn:aws:iam::123456789012:role/dev"
 
 # Hosts and top directories that a document may name: none is a developer's own.
@@ -56,35 +53,8 @@ URL_PATHS = {
 }  # fmt: skip
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 def text_of(name: str) -> str:
     return (DOCS / name).read_text()
-
-
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    """A fenced block: the document, the line it begins in, its language and its text."""
-
-    document: str
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.document}:{self.line}"
-
-
-def snippets(*languages: str) -> list[Snippet]:
-    found = []
-    for path in DOCUMENTS:
-        text = path.read_text()
-        for block in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text):
-            line = text.count("\n", 0, block.start()) + 1
-            found.append(Snippet(name_of(path), line, block[1], block[2]))
-    return [each for each in found if each.language in languages]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -149,17 +119,17 @@ def test_a_document_names_no_machine_but_examples(document):
     assert first <= DIRECTORIES | URL_PATHS
 
 
-@pytest.mark.parametrize("snippet", snippets("json"), ids=str)
+@pytest.mark.parametrize("snippet", blocks("json"), ids=str)
 def test_json_snippets_parse(snippet):
     assert isinstance(json.loads(snippet.text), dict)
 
 
-@pytest.mark.parametrize("snippet", snippets("yaml"), ids=str)
+@pytest.mark.parametrize("snippet", blocks("yaml"), ids=str)
 def test_yaml_snippets_parse(snippet):
     assert isinstance(yaml.safe_load(snippet.text), dict)
 
 
-@pytest.mark.parametrize("snippet", snippets("sh"), ids=str)
+@pytest.mark.parametrize("snippet", blocks("sh"), ids=str)
 def test_shell_snippets_parse(snippet):
     checked = subprocess.run(
         ["sh", "-n"], input=snippet.text, text=True, capture_output=True, check=False
@@ -167,7 +137,7 @@ def test_shell_snippets_parse(snippet):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("snippet", snippets("toml"), ids=str)
+@pytest.mark.parametrize("snippet", blocks("toml"), ids=str)
 def test_toml_snippets_are_sound_configurations(snippet, tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.touch()
@@ -181,13 +151,13 @@ def test_toml_snippets_are_sound_configurations(snippet, tmp_path):
 
 
 def test_the_readme_has_snippets_to_check():
-    assert {each.language for each in snippets("sh", "yaml") if each.document == "README.md"} == {
+    assert {each.language for each in blocks("sh", "yaml") if each.document == "README.md"} == {
         "sh",
         "yaml",
     }
 
 
-@pytest.mark.parametrize("snippet", [s for s in snippets("json") if '"Statement"' in s.text], ids=str)  # fmt: skip
+@pytest.mark.parametrize("snippet", [s for s in blocks("json") if '"Statement"' in s.text], ids=str)  # fmt: skip
 def test_a_trust_policy_lets_in_its_own_project_alone(snippet):
     policy = parse_trust_policy(snippet.text)
     subject = "organization_id:ORGANIZATION:project_id:PROJECT"
@@ -205,7 +175,7 @@ def test_a_trust_policy_lets_in_its_own_project_alone(snippet):
 
 def commands() -> list[str]:
     """Return every use of a verb that a person or a shell might copy."""
-    codes = [each.text for each in snippets("", "sh", "yaml", "json", "ini")]
+    codes = [re.sub(r"\\\n +", "", each.text) for each in blocks("sh", "yaml", "json", "ini")]
     codes += [code for path in DOCUMENTS for code in codes_in(path.read_text())]
     verbs = "|".join(sorted(VERBS, key=len, reverse=True))
     use = re.compile(rf"\bimdsd (?:{verbs})(?![\w-])[^\n]*")

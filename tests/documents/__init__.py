@@ -1,0 +1,1 @@
+"""What the documents show is done here, as a reader would do it."""
