@@ -63,6 +63,8 @@ class Roles(Generic[D]):
         self._workshop = workshop
         self._clock = workshop.clock
         self._wake = asyncio.Event()
+        self.turned = asyncio.Event()
+        """Set whenever a role may have changed its state, at least every nap."""
         self._first_after_seconds = first_after_seconds
         refreshers = [self._refresher(definition) for definition in definitions]
         for refresher in refreshers:
@@ -86,6 +88,7 @@ class Roles(Generic[D]):
         try:
             while True:
                 self._start_due()
+                self.turned.set()
                 await self._nap()
         finally:
             await _close(self._table.refreshers)

@@ -15,6 +15,7 @@ from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
 from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners
+from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
 from imdsd.endpoints.door import Door
@@ -29,7 +30,6 @@ from imdsd.host.daemon_record import DaemonRecord
 from imdsd.host.listening.opening import BACKLOG
 from imdsd.host.listening.passed import take_passed
 from imdsd.host.peer import PeerLookup
-from imdsd.host.systemd import notify
 from imdsd.metadata.composition import Metadata
 from imdsd.metadata.event_board import EventBoard
 from imdsd.metadata.machine import read_machine
@@ -70,6 +70,7 @@ class Daemon:
             upstream=self._upstream,
         )
         self._roles = build_roles(boot, DocumentRenderer(), self._metrics)
+        self._telling = Telling(boot.environ, self._roles, clock=self._clock)
 
     async def run(
         self, *, ready: Callable[[tuple[str, ...]], None] = lambda _listeners: None
@@ -83,11 +84,7 @@ class Daemon:
         self._handle_signals()
         async with AsyncExitStack() as stack:
             stack.callback(self._peers.close)
-            passed = take_passed(self._boot.environ, pid=os.getpid())
-            for given in passed:
-                stack.callback(given.opened.close)
-            wanted = wanted_listeners(self._config, passed)
-            bound = await bind_all(wanted, clock=self._clock, passed=passed)
+            bound = await self._bind(stack)
             door = self._door(bound)
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
             for each in bound:
@@ -106,15 +103,31 @@ class Daemon:
             owned = [
                 tasks.create_task(self._roles.run(), name="keep roles fresh"),
                 tasks.create_task(self._reload_when_told(), name="reload when told"),
-                tasks.create_task(self._say_when_ready(), name="say when ready"),
+                tasks.create_task(
+                    self._telling.say_when_ready(grace_seconds=self._config.startup_grace_seconds),
+                    name="say when ready",
+                ),
+                tasks.create_task(self._telling.keep_status(), name="keep the status"),
+                tasks.create_task(self._telling.feed_watchdog(), name="feed the watchdog"),
             ]
             if self._upstream is not None:
                 owned.append(tasks.create_task(self._upstream.run(), name="follow upstream"))
             await self._stop.wait()
             log.info("daemon_stopping")
-            notify(self._boot.environ, "STOPPING=1")
+            self._telling.stopping()
             for task in owned:
                 task.cancel()
+
+    async def _bind(self, stack: AsyncExitStack) -> tuple[Bound, ...]:
+        try:
+            passed = take_passed(self._boot.environ, pid=os.getpid())
+            for given in passed:
+                stack.callback(given.opened.close)
+            wanted = wanted_listeners(self._config, passed)
+            return await bind_all(wanted, clock=self._clock, passed=passed)
+        except ImdsdError as error:
+            self._telling.failed(error)
+            raise
 
     def _door(self, bound: Sequence[Bound]) -> Door:
         container = ContainerEndpoint(self._roles, self._bearer)
@@ -202,23 +215,26 @@ class Daemon:
                 'on every listener without imds = "open"',
             )
 
-    async def _say_when_ready(self) -> None:
-        grace = self._config.startup_grace_seconds
-        await self._clock.nap(grace, self._roles.default.published)
-        notify(self._boot.environ, "READY=1")
-
     async def _reload_when_told(self) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
-            try:
-                await self._take(self._boot.read_config())
-            except Exception as error:  # noqa: BLE001  # no file may end a daemon that serves
-                self._metrics.reloaded(taken=False)
-                known = isinstance(error, ImdsdError)
-                refused = " ".join(str(error).split()) if known else type(error).__name__
-                self._ops.warnings = (*self._config.warnings, f"reload refused: {refused}")
-                log.error("reload_refused", reason=refused, remains="everything as it was")
+            self._telling.reloading()
+            refused = await self._try_reload()
+            self._metrics.reloaded(taken=not refused)
+            self._telling.reloaded(refused=refused)
+
+    async def _try_reload(self) -> str:
+        """Take the configuration anew; return why it was refused, or nothing."""
+        try:
+            await self._take(self._boot.read_config())
+        except Exception as error:  # noqa: BLE001  # no file may end a daemon that serves
+            known = isinstance(error, ImdsdError)
+            refused = " ".join(str(error).split()) if known else type(error).__name__
+            self._ops.warnings = (*self._config.warnings, f"reload refused: {refused}")
+            log.error("reload_refused", reason=refused, remains="everything as it was")
+            return refused
+        return ""
 
     async def _take(self, config: Config) -> None:
         if refused := unreloadable_changes(self._config, config):
@@ -229,5 +245,4 @@ class Daemon:
         self._events.replace_configured(config.metadata.events)
         self._config = config
         self._ops.warnings = config.warnings
-        self._metrics.reloaded(taken=True)
         log.info("configuration_reloaded", roles=[role.name for role in config.roles])

@@ -1,4 +1,4 @@
-"""What systemd is told of the daemon: one datagram each (sd_notify(3))."""
+"""What systemd is told of the daemon, one datagram each, and how often (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -10,18 +10,46 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATIENCE_SECONDS = 1.0
-"""How long a service manager that reads nothing is waited for."""
+"""How long a service manager that reads nothing is waited for, where nobody waits for us."""
 
 
-def notify(environ: Mapping[str, str], message: str) -> None:
-    """Send `message` to the service manager; do nothing where there is none."""
-    address = environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return
+def has_manager(environ: Mapping[str, str]) -> bool:
+    """Whether a service manager wants to be told."""
+    return environ.get("NOTIFY_SOCKET", "").startswith(("/", "@"))
+
+
+def notify(
+    environ: Mapping[str, str], *lines: str, patience_seconds: float = PATIENCE_SECONDS
+) -> bool:
+    """Send `lines`, each `NAME=value`, to the service manager; do nothing where there is none.
+
+    Returns whether that is settled: False where its queue was full for `patience_seconds`, so that
+    another try may succeed.
+    """
+    if not has_manager(environ):
+        return True
+    address = environ["NOTIFY_SOCKET"]
     with (
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
     ):
-        channel.settimeout(PATIENCE_SECONDS)
-        channel.connect("\0" + address[1:] if address[0] == "@" else address)
-        channel.sendall(message.encode())
+        channel.settimeout(patience_seconds)
+        try:
+            channel.connect("\0" + address[1:] if address[0] == "@" else address)
+            channel.sendall("\n".join(lines).encode())
+        except (TimeoutError, BlockingIOError):
+            return False
+    return True
+
+
+def watchdog_seconds(environ: Mapping[str, str], *, pid: int) -> float | None:
+    """Return after how much silence the service manager ends this process; None for never.
+
+    As sd_watchdog_enabled(3) reads it: what is meant for another process is no business of ours.
+    """
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    if not (microseconds.isascii() and microseconds.isdecimal()) or not int(microseconds):
+        return None
+    if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    return int(microseconds) / 1e6

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from imdsd.host.systemd import notify
+from imdsd.host.systemd import notify, watchdog_seconds
 
 
 @contextmanager
@@ -80,3 +80,40 @@ def test_a_manager_that_reads_nothing_is_not_waited_for_for_ever(address):
         telling.start()
         telling.join(30)
         assert not telling.is_alive()
+
+
+def test_several_lines_are_one_datagram(address):
+    with manager(address) as listening:
+        assert notify({"NOTIFY_SOCKET": address}, "READY=1", "STATUS=fine")
+        assert listening.recv(4096) == b"READY=1\nSTATUS=fine"
+
+
+def test_whether_another_try_may_succeed_is_said(address):
+    environ = {"NOTIFY_SOCKET": address}
+    with manager(address) as listening:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
+            filling.connect("\0" + address[1:] if address.startswith("@") else address)
+            fill(filling)
+        assert not notify(environ, "READY=1", patience_seconds=0)
+        listening.recv(4096)
+        assert notify(environ, "READY=1", patience_seconds=0)
+    # Nobody is there any more, and nobody will be.
+    assert notify(environ, "READY=1", patience_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "7"}, 0.5),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": ""}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": ""}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "1min"}, None),
+    ],
+)
+def test_the_watchdog_is_fed_where_the_manager_waits_for_this_process(environ, seconds):
+    assert watchdog_seconds(environ, pid=7) == seconds
