@@ -37,6 +37,7 @@ from imdsd.secret import Secret
 from imdsd.telemetry.metrics import Metrics
 from imdsd.trust import judge, parse_trust_policy, web_identity_request
 from tests.documents.blocks import DOCS, DOCUMENTS, ROOT, blocks, name_of
+from tests.documents.prose import codes_in, prose_of, rows, section, text_of
 from tests.fakes.refresh import Bench
 from tests.fakes.served import serving
 
@@ -51,33 +52,6 @@ DIRECTORIES = {"dev", "etc", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
 URL_PATHS = {
     "latest", "v1", "refresh", "events", "healthz", "readyz", "status", "metrics", "value", "token",
 }  # fmt: skip
-
-
-def text_of(name: str) -> str:
-    return (DOCS / name).read_text()
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the cells of every table row, headings and rules left out."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in cells if not set("".join(row)) <= set("- ")]
-
-
-def section(text: str, heading: str) -> str:
-    """Return what stands under a heading, up to the next of its level or above."""
-    level = heading.partition(" ")[0]
-    _, found, rest = text.partition(f"\n{heading}\n")
-    assert found, f"no heading {heading!r}"
-    return re.split(rf"(?m)^#{{1,{len(level)}}} ", rest)[0]
-
-
-def codes_in(text: str) -> set[str]:
-    return set(re.findall(r"`([^`]+)`", prose_of(text)))
-
-
-def prose_of(text: str) -> str:
-    return re.sub(r"(?ms)^```.*?^```$", "", text)
 
 
 # Links, names and snippets of all documents
@@ -435,13 +409,6 @@ def test_what_needs_a_restart_is_said_alike_everywhere():
 
 def syntax_trees() -> list[ast.Module]:
     return [ast.parse(path.read_text()) for path in sorted((ROOT / "imdsd").rglob("*.py"))]
-
-
-def test_log_events_are_those_of_the_code():
-    table = rows(text_of("refresh.md").partition("Log events")[2].partition("\n## ")[0])[1:]
-    source = "\n".join(path.read_text() for path in (ROOT / "imdsd").rglob("*.py"))
-    calls = r'(?:log\.\w+|getattr\(log, level\)|\.log)\(\s*(?:level, )?"([a-z0-9_]+)"'
-    assert {row[0].strip("`") for row in table} == set(re.findall(calls, source))
 
 
 def test_every_code_of_a_failure_is_in_the_table_of_codes_or_stss_own():
