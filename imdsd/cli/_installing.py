@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 # A unit is started when its first credentials are there: the daemon's own patience is shorter.
 _COMMAND_SECONDS = 300
 
-SYSTEM, USER = "system", "user"
+SYSTEM, USER, ONA = "system", "user", "ona"
 SCOPES = {
     SYSTEM: "for the whole machine, under a user of its own",
     USER: "for this user",
+    ONA: "for the Ona environments made of the repository that you are in",
 }
 
 
@@ -76,6 +77,7 @@ class Installer:
     ask: Callable[[str], bool] | None = None
     root: Path = Path("/")
     private: tuple[Path, ...] = field(default=())
+    folder: Path = Path()
 
     @classmethod
     def of_this_process(cls) -> Self:
@@ -179,7 +181,7 @@ def _settle(questions: Sequence[str], installer: Installer, *, yes: bool) -> Non
 def refuse_without_scope(arguments: argparse.Namespace, verb: str, parts: Sequence[str]) -> None:
     """Raise UsageError where nothing says what is to be done."""
     if not (arguments.scope or any(getattr(arguments, each) for each in parts)):
-        raise UsageError(f"say for whom: --user or --system\nTry: imdsd {verb} --help")
+        raise UsageError(f"say for whom: --user or --system, or --ona\nTry: imdsd {verb} --help")
 
 
 def _name_of(uid: int) -> str:

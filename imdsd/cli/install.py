@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imdsd.cli._config_file import file_text, given_flags
 from imdsd.cli._installing import (
+    ONA,
     SYSTEM,
     USER,
     Installer,
@@ -69,6 +70,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="a profile in ~/.aws/config for each role but the default one (default: with --user)",
     )
+    parser.add_argument(
+        "--package",
+        metavar="REQUIREMENT",
+        help="with --ona: what pipx or uv installs in an environment (default: where this imdsd"
+        " came from), or none",
+    )
+    parser.add_argument(
+        "--devcontainer",
+        metavar="FILE",
+        help="with --ona: the devcontainer.json, where the repository has several",
+    )
     add_flags(parser, exclude=("config",))
 
 
@@ -92,6 +104,11 @@ def perform(arguments: argparse.Namespace, installer: Installer) -> int:
     """Do it by the hands of an installer."""
     refuse_without_scope(arguments, "install", ("shell", "profiles"))
     _refuse_misplaced(arguments)
+    if arguments.scope == ONA:
+        from imdsd.cli._ona import plan_repository
+
+        repository_plan = plan_repository(arguments, installer.environ, folder=installer.folder)
+        return fulfil(repository_plan, installer.worker(system=False), installer, arguments)
     whole_machine = arguments.scope == SYSTEM
     worker = installer.worker(system=whole_machine)
     plan = (_for_system if whole_machine else _for_user)(arguments, installer)
@@ -108,6 +125,14 @@ def _refuse_misplaced(arguments: argparse.Namespace) -> None:
     for flag, given in only_with_system.items():
         if given and not whole_machine:
             raise UsageError(f"{flag} goes with --system")
+    for flag, given in {
+        "--package": arguments.package,
+        "--devcontainer": arguments.devcontainer,
+    }.items():
+        if given and arguments.scope != ONA:
+            raise UsageError(f"{flag} goes with --ona")
+    if arguments.scope == ONA and (arguments.shell is not None or arguments.profiles is not None):
+        raise UsageError("--shell and --profiles are for a user: run it without --ona for them")
     if arguments.for_user and (arguments.add_user or arguments.link_local):
         raise UsageError("--for-user goes with neither --add-user nor --link-local")
     if whole_machine and (arguments.shell or arguments.profiles):
@@ -115,7 +140,7 @@ def _refuse_misplaced(arguments: argparse.Namespace) -> None:
     if whole_machine and arguments.listen and not arguments.for_user:
         raise UsageError("--listen does not go with --system: imdsd.socket has the address")
     if arguments.scope is None and (given := given_flags(vars(arguments))):
-        raise UsageError(f"{given[0]} goes with --user or --system")
+        raise UsageError(f"{given[0]} goes with --user or --system, or --ona")
 
 
 def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsd.cli._installing import (
+    ONA,
     SYSTEM,
     Installer,
     add_common_options,
     fulfil,
     refuse_without_scope,
 )
+from imdsd.errors import UsageError
 from imdsd.install.plan import Part, Receipt
 from imdsd.install.system import plan_removal_of_system, presume_system
 from imdsd.install.user import plan_removal_of_user, presume_user
@@ -41,6 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
 def perform(arguments: argparse.Namespace, installer: Installer) -> int:
     """Do it by the hands of an installer."""
     refuse_without_scope(arguments, "uninstall", ("shell", "profiles"))
+    if arguments.scope == ONA:
+        from imdsd.cli._ona import plan_removal_from_repository
+
+        if arguments.shell or arguments.profiles or arguments.purge:
+            raise UsageError("--shell, --profiles and --purge do not go with --ona")
+        repository_plan = plan_removal_from_repository(folder=installer.folder)
+        return fulfil(repository_plan, installer.worker(system=False), installer, arguments)
     whole_machine = arguments.scope == SYSTEM
     worker = installer.worker(system=whole_machine)
     plan = (_of_system if whole_machine else _of_user)(arguments, installer)

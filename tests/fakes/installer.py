@@ -124,6 +124,7 @@ class Site:
         self.uid = os.geteuid() if uid is None else uid
         self.interpreter = Path("/usr/bin/python3")
         self.private: tuple[Path, ...] = ()
+        self.folder = self.home
 
     def installer(self) -> Installer:
         return Installer(
@@ -136,6 +137,7 @@ class Site:
             ask=None if self.answers is None else self._ask,
             root=self.root,
             private=self.private,
+            folder=self.folder,
         )
 
     def _ask(self, question: str) -> bool:

@@ -1,5 +1,6 @@
 """What `--ona` writes into a repository: a service that serves, and variables that lead to it."""
 
+from imdsd.install.ona.planning import plan_of
 from imdsd.install.ona.repository import (
     Change,
     find_repository,
@@ -14,5 +15,6 @@ __all__ = [
     "find_repository",
     "install_changes",
     "package_of_this_imdsd",
+    "plan_of",
     "uninstall_changes",
 ]

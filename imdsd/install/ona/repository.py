@@ -159,8 +159,10 @@ def _named(repository: Path, path: Path) -> str:
 
 
 def _read(repository: Path, path: Path) -> bytes | None:
-    """Return what a file holds, None where there is none; no link is followed to another."""
+    """Return what a file holds, None where there is none; no link is followed."""
     source = _named(repository, path)
+    if not path.parent.resolve().is_relative_to(repository.resolve()):
+        raise _refusal(source, "a way out of the repository, by a symbolic link")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

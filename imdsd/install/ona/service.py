@@ -32,12 +32,14 @@ _READY = f"{_PREAMBLE}exec imdsd wait --timeout 10\n"
 class OnaTerms:
     """What the administrator of a repository chooses.
 
-    `package` is what an environment gives to pipx or uv; None where its image has `imdsd`.
+    `package` is what an environment gives to pipx or uv; None where its image has `imdsd`. `flags`
+    are further words for `imdsd serve`.
     """
 
     role_arn: str
     region: str | None = None
     package: str | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -60,13 +62,13 @@ class OnaTerms:
         An environment's start and resume trigger the first, a rebuilt container the second; both
         come with the first start, which `--standby` bears.
         """
-        region = f" --region {shlex.quote(self.region)}" if self.region else ""
-        start = f"{_SERVE} --role-arn {shlex.quote(self.role_arn)}{region}\n"
+        region = ("--region", self.region) if self.region else ()
+        words = shlex.join(("--role-arn", self.role_arn, *region, *self.flags))
         return {
             "name": "AWS credentials",
             "description": "imdsd keeps a role's credentials fresh and serves them to every SDK",
             "triggeredBy": ["postEnvironmentStart", "postDevcontainerStart"],
-            "commands": {"start": _PREAMBLE + start, "ready": _READY},
+            "commands": {"start": f"{_PREAMBLE}{_SERVE} {words}\n", "ready": _READY},
         }
 
 

@@ -1,0 +1,35 @@
+"""How the changes of a repository become steps; what was done there, the files themselves tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imdsd.install.plan import Plan, Remove, RemoveFolder, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imdsd.install.ona.repository import Change
+    from imdsd.install.plan import Step
+
+_REASONS = {
+    "automations.yaml": "a service that starts the daemon with every environment",
+    "devcontainer.json": "imdsd in the container, and variables that lead every SDK to it",
+}
+
+
+def plan_of(changes: Iterable[Change]) -> Plan:
+    """Return the steps that make the changes; nothing about them is noted elsewhere."""
+    changes = tuple(changes)
+    remarks = tuple(each.remark for each in changes if each.remark)
+    return Plan(tuple(_steps(changes)), receipt=None, notes=remarks)
+
+
+def _steps(changes: Iterable[Change]) -> Iterator[Step]:
+    for each in changes:
+        reason = _REASONS.get(each.path.name, _REASONS["devcontainer.json"])
+        if each.after is not None:
+            yield Write(each.path, each.after, each.before, reason)
+        elif each.before is not None:
+            yield Remove(each.path, each.before, f"it held nothing but {reason}")
+            yield RemoveFolder(each.path.parent, "made for that file")
