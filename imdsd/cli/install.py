@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imdsd.config import Config
+    from imdsd.install.machine import Machine
     from imdsd.install.plan import Plan
 
 _NO_SHELLS = "none"
@@ -147,11 +148,10 @@ def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
     installer.require_root("install")
     interpreter = Interpreter(installer.interpreter, installer.search_path)
     check_interpreter(interpreter, private=installer.private)
-    place = installer.root / CONFIGURATION
-    more = {} if arguments.for_user else _SHARED
+    machine = installer.machine(system=True)
     request = SystemRequest(
         interpreter=installer.interpreter,
-        configuration=_configuration(arguments, installer, place, more=more),
+        configuration=_configuration_of_system(arguments, installer, machine),
         link_local=arguments.link_local,
         for_user=arguments.for_user,
         members=tuple(arguments.add_user),
@@ -161,9 +161,21 @@ def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
     return plan_system(
         request,
         receipt=worker.read_receipt(),
-        machine=installer.machine(system=True),
+        machine=machine,
         disk=worker.disk,
     )
+
+
+def _configuration_of_system(
+    arguments: argparse.Namespace, installer: Installer, machine: Machine
+) -> bytes | None:
+    place = installer.root / CONFIGURATION
+    if not arguments.for_user:
+        return _configuration(arguments, installer, place, more=_SHARED)
+    own = machine.home_of(arguments.for_user) / ".config/imdsd/config.toml"
+    if own.exists() and not given_flags(vars(arguments)):
+        return None
+    return _configuration(arguments, installer, place, more={})
 
 
 def _for_user(arguments: argparse.Namespace, installer: Installer) -> Plan:

@@ -73,7 +73,10 @@ class Machine:
         """Whether the services of a user run without a session."""
         return (self.root / "var/lib/systemd/linger" / user).exists()
 
-    def require_user(self, name: str) -> None:
-        """Raise InstallError for a user that there is not."""
-        if self.run(("getent", "passwd", "--", name)).code != 0:
+    def home_of(self, name: str) -> Path:
+        """Return the home of a user; raises InstallError for one that there is not."""
+        found = self.run(("getent", "passwd", "--", name))
+        fields = found.text.strip().split(":")
+        if found.code != 0 or len(fields) != 7:  # noqa: PLR2004  # passwd(5)
             raise InstallError(f"there is no user {name!r} on this machine")
+        return self.root / fields[5].lstrip("/")

@@ -72,12 +72,13 @@ def plan_system(request: SystemRequest, *, receipt: Receipt, machine: Machine, d
             " `imdsd install --user` or let its own service manager run `imdsd serve`"
         )
     for name in filter(None, (request.for_user, *request.members)):
-        machine.require_user(name)
+        machine.home_of(name)
     changes = to_install(_wanted(request, machine.root), receipt=receipt, disk=disk)
     accounts, receipt = _making_account(request, changes.receipt, machine)
     starts = _starting(request, changes, accounts, machine)
     receipt = replace(receipt, units=_with(receipt.units, *request.units))
-    return Plan((*changes.steps, *accounts, *starts), receipt, tuple(_notes(request, machine)))
+    notes = tuple(_notes(request, accounts, machine))
+    return Plan((*changes.steps, *accounts, *starts), receipt, notes)
 
 
 def _wanted(request: SystemRequest, root: Path) -> Iterator[Wanted]:
@@ -165,7 +166,7 @@ def _with(names: tuple[str, ...], *more: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*names, *more)))
 
 
-def _notes(request: SystemRequest, machine: Machine) -> Iterator[str]:
+def _notes(request: SystemRequest, accounts: Sequence[Run], machine: Machine) -> Iterator[str]:
     if not machine.has_systemd:
         yield (
             "systemd does not run here, so nothing was started: the units start when this system"
@@ -176,6 +177,9 @@ def _notes(request: SystemRequest, machine: Machine) -> Iterator[str]:
             f"members of the group {ACCOUNT} are served: `imdsd install --system --add-user NAME`"
             " puts a user into it"
         )
+    new = [step.argv[-1] for step in accounts if step.argv[-1] in request.members]
+    if new:
+        yield f"to be in the group {ACCOUNT}, {' and '.join(new)} must log in again"
 
 
 def presume_system(interpreter: Path, *, machine: Machine, disk: Disk) -> Receipt:

@@ -73,7 +73,9 @@ class FakeCommands:
         if base == "group":
             members = self.groups.get(name)
             return Outcome(2) if members is None else Outcome(0, f"{name}:x:990:{','.join(members)}\n")  # fmt: skip
-        return Outcome(0 if name in self.users else 2)
+        if name not in self.users:
+            return Outcome(2)
+        return Outcome(0, f"{name}:x:1000:1000::/home/{name}:/bin/sh\n")
 
     def _systemd_sysusers(self, path) -> Outcome:
         assert Path(path).read_text().splitlines()[-1].startswith("u imdsd ")

@@ -149,6 +149,29 @@ def test_a_stopped_daemon_is_started_again(site):
     assert site.commands.up == {"imdsd.socket", "imdsd.service"}
 
 
+def test_who_is_new_in_the_group_is_told_to_log_in_again(site, capsys):
+    site.install("--system", "--add-user", "alice", "--add-user", "bob", *FLAGS)
+    assert "alice and bob must log in again" in capsys.readouterr().err
+    site.install("--system", "--add-user", "bob", *FLAGS)
+    assert "log in again" not in capsys.readouterr().err
+
+
+def test_a_daemon_of_a_user_needs_no_account_and_shares_no_bearer(site):
+    site.install("--system", "--for-user", "alice", *FLAGS)
+    assert site.commands.up == {"imdsd@alice.service"}
+    assert site.commands.groups == {}
+    written = tomllib.loads((site.root / "etc/imdsd/config.toml").read_text())
+    assert written == {"region": "eu-west-1", "role": [{"arn": ARN}]}
+
+
+def test_a_daemon_of_a_user_takes_the_configuration_in_their_home(site):
+    own = site.home / ".config/imdsd/config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'[[role]]\narn = "{ARN}"\n')
+    site.install("--system", "--for-user", "alice")
+    assert not (site.root / "etc/imdsd").exists()
+
+
 # Questions
 
 

@@ -54,9 +54,12 @@ class Disk:
                 descriptor = os.open(path, flags)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            with os.fdopen(descriptor, "rb") as file:
+            try:
                 self._refuse_odd(path, os.fstat(descriptor))
-                content = file.read(MOST_BYTES + 1)
+                with os.fdopen(descriptor, "rb", closefd=False) as file:
+                    content = file.read(MOST_BYTES + 1)
+            finally:
+                os.close(descriptor)
         if len(content) > MOST_BYTES:
             raise InstallError(f"{path} is over {MOST_BYTES} bytes, too large to be what it should")
         return content
@@ -138,5 +141,5 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "mend that and run it again")
-        where = error.filename or path
+        where = error.filename if isinstance(error.filename, str) else path
         raise InstallError(f"{where}: {error.strerror}; {remedy}") from error

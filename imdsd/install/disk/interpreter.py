@@ -11,7 +11,7 @@ from imdsd.errors import InstallError
 from imdsd.install.disk.places import hops, may_be_used_by_all, tree, writable_by_others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _REMEDY = (
     "install imdsd where root alone may write, and run that one:\n"
@@ -40,15 +40,16 @@ def private_places(environ: Mapping[str, str]) -> tuple[Path, ...]:
     return tuple(Path(each) for each in named if each.startswith("/") and each.strip("/"))
 
 
-def check_interpreter(
-    interpreter: Interpreter, *, private: Sequence[Path], owners: Iterable[int] = (0,)
-) -> None:
+def check_interpreter(interpreter: Interpreter, *, private: Sequence[Path]) -> None:
     """Raise InstallError where another user could have the daemon run what he likes.
 
     Everything on the way counts, links too, and every file that may be imported. So does what the
     daemon's own user could not read.
     """
-    allowed = frozenset(owners).__contains__
+
+    def is_root(uid: int) -> bool:
+        return uid == 0
+
     ways = list(_ways(interpreter))
     for path in ways:
         for folder in private:
@@ -56,7 +57,7 @@ def check_interpreter(
                 reason = f"it leads into {folder}, a home or temporary directory"
                 raise _refusal(interpreter, reason)
     for path in (*ways, *_imported(interpreter)):
-        if why := writable_by_others(path, allowed=allowed):
+        if why := writable_by_others(path, allowed=is_root):
             raise _refusal(interpreter, f"{path} {why}")
     for path in ways:
         if not may_be_used_by_all(path):
