@@ -106,6 +106,7 @@ def _like(default: RoleConfig, arn: str) -> RoleConfig:
         policy_arns=(),
         region=region,
         region_source=source,
+        files=None,
     )
 
 

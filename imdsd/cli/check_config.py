@@ -73,6 +73,8 @@ def _role(role: RoleConfig, *, is_default: bool) -> Iterator[str]:
     yield _line("session", f"{role.session_name}, {_duration(role)}")
     if role.sts_endpoint_url is not None:
         yield _line("sts", role.sts_endpoint_url)
+    if role.files is not None:
+        yield _line("files", f"profile {role.files.profile} of {role.files.credentials_file}")
 
 
 def _duration(role: RoleConfig) -> str:

@@ -184,6 +184,8 @@ def _in_sandbox(config: Config, sandbox: Sandbox) -> Config:
                 audience=config.token.audience,
                 url=f"{sandbox.token_url}?audience={{audience}}",
             ),
+            # Credentials of the sandbox would take the place of real ones.
+            files=None,
         )
         for role in config.roles
     )

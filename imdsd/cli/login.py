@@ -24,7 +24,15 @@ from imdsd.errors import (
     RefreshError,
     UsageError,
 )
-from imdsd.host.aws_credentials_file import ProfileKeys, usual_file, write_profile
+from imdsd.host.aws_credentials_file import (
+    DEFAULT_PROFILE,
+    PROFILE_NAME,
+    ProfileKeys,
+    nearest_profile,
+    usual_file,
+    usual_profile,
+    write_profile,
+)
 from imdsd.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,11 +52,7 @@ _OF_THE_DAEMON = (
     "log_level",
 )
 _OK = 200
-# What the SDKs' parsers take for a profile's name; Java v2 takes least.
-_PROFILE = re.compile(r"(?!DEFAULT$)[A-Za-z0-9_/.%@:+-]{1,128}", re.ASCII)
-_UNFIT = re.compile(r"[^A-Za-z0-9_/.%@:+-]+", re.ASCII)
 _NOTE = "login"
-_DEFAULT = "default"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +98,7 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
     if wish.arn is not None:
         login = _Login(role_name_of(wish.arn), login.role_arn, login.region, login.keys)
     path = usual_file(caller.environ, home=caller.home)
-    profile = profile or f"imdsd-{_UNFIT.sub('-', login.name)}"
+    profile = profile or usual_profile(login.name)
     write_profile(
         path, profile, login.keys, uid=caller.uid, pause=caller.clock.pause, force=arguments.force
     )
@@ -113,9 +117,9 @@ class _Login:
 
 
 def _checked_profile(name: str | None) -> str | None:
-    if name is None or _PROFILE.fullmatch(name):
+    if name is None or re.fullmatch(PROFILE_NAME, name, re.ASCII):
         return name
-    fit = _UNFIT.sub("-", name.lower() if name == "DEFAULT" else name).strip("-")[:128]
+    fit = nearest_profile(name)
     near = f"; the nearest is {fit}" if fit else ""
     raise UsageError(f"--profile is {name!r}, expected letters, digits and _/.%@:+-{near}")
 
@@ -204,9 +208,9 @@ def _tell(login: _Login, profile: str, path: Path, caller: Caller) -> None:
     until = f"{format_instant(expires_at)} ({relative(expires_at, now=caller.clock.now())})"
     _say(f"profile {profile} of {path} has credentials of {login.role_arn} until {until}")
     region = f" AWS_REGION={login.region}" if login.region else ""
-    if profile == _DEFAULT:
+    if profile == DEFAULT_PROFILE:
         warn(
-            f"the profile {_DEFAULT} shadows the daemon for every SDK, and nothing refreshes it; "
+            f"the profile {profile} shadows the daemon for every SDK, and nothing refreshes it; "
             "take it out of the file when you are done, or use another --profile"
         )
         return

@@ -6,6 +6,7 @@ from imdsd.config.listeners import listener_at
 from imdsd.config.loading import load
 from imdsd.config.model import (
     Config,
+    FilesConfig,
     ListenConfig,
     RoleConfig,
     TokenConfig,
@@ -17,6 +18,7 @@ from imdsd.config.tokens import build_source
 
 __all__ = [
     "Config",
+    "FilesConfig",
     "ListenConfig",
     "RoleConfig",
     "TokenConfig",

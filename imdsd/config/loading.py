@@ -10,7 +10,7 @@ from imdsd.config.document import Document, find_document, usual_files
 from imdsd.config.listeners import read_listeners
 from imdsd.config.metadata import read_metadata, read_upstream
 from imdsd.config.model import Config, MetadataConfig, RoleConfig
-from imdsd.config.roles import RoleSettings, Shared, check_names, read_role
+from imdsd.config.roles import RoleSettings, Shared, check_files, check_names, read_role
 from imdsd.config.tables import Setting, Settings, Table, settings_in
 from imdsd.config.tokens import overlay, read_token
 from imdsd.errors import ConfigurationError, Problem
@@ -84,6 +84,13 @@ class _Layers:
         table = owner.read("token", parsers.table, {})
         return self.in_file(table, kind="token", prefix=prefix)
 
+    def files_table(self, role: Table, *, prefix: str) -> Settings | None:
+        """Return the settings of [role.files], None where the role has no such table."""
+        table = role.read("files", parsers.table, None)
+        if table is None:
+            return None
+        return self.in_file(table, kind="files", prefix=prefix)
+
     def metadata_table(self, top: Table) -> Table:
         """Return the settings of [metadata], which the file alone can give."""
         table = top.read("metadata", parsers.table, {})
@@ -92,11 +99,12 @@ class _Layers:
 
 @dataclass(frozen=True, slots=True)
 class _FileRole:
-    """One [[role]] of the file, and its own [role.token]."""
+    """One [[role]] of the file, its own [role.token], and its [role.files] if there is one."""
 
     place: Setting
     settings: Settings
     token: Settings
+    files: Settings | None = None
 
 
 def _read(layers: _Layers, *, require_role: bool) -> Config:
@@ -165,6 +173,7 @@ def _read_roles(
         for index, role in enumerate(in_file)
     ]
     layers.problems.extend(check_names(roles, [role.place for role in in_file]))
+    layers.problems.extend(check_files(roles, [role.place for role in in_file]))
     return tuple(roles), roles[default].name
 
 
@@ -180,8 +189,11 @@ def _file_roles(layers: _Layers, top: Table) -> list[_FileRole]:
     for index, table in enumerate(top.read("role", parsers.tables, ())):
         key = f"role[{index}]"
         settings = layers.in_file(table, kind="role", prefix=f"{key}.")
-        token = layers.token_table(Table(settings, layers.problems), prefix=f"{key}.token.")
-        found.append(_FileRole(Setting(None, layers.document.source, key), settings, token))
+        role = Table(settings, layers.problems)
+        token = layers.token_table(role, prefix=f"{key}.token.")
+        files = layers.files_table(role, prefix=f"{key}.files.")
+        place = Setting(None, layers.document.source, key)
+        found.append(_FileRole(place, settings, token, files))
     return found
 
 
@@ -209,6 +221,7 @@ def _settings_of(
     """
     strong = layers.strong.get("token", {})
     if not is_default:
-        return RoleSettings(role.place, role.settings, overlay(overlay(common, strong), role.token))
+        token = overlay(overlay(common, strong), role.token)
+        return RoleSettings(role.place, role.settings, token, role.files)
     token = overlay(overlay(common, role.token), strong)
-    return RoleSettings(role.place, layers.merged("role", role.settings), token)
+    return RoleSettings(role.place, layers.merged("role", role.settings), token, role.files)

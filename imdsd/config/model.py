@@ -62,6 +62,14 @@ class TokenConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesConfig:
+    """A profile of a file of AWS credentials that is kept fresh while the daemon runs."""
+
+    credentials_file: Path
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoleConfig:
     """One role to keep in service.
 
@@ -83,6 +91,7 @@ class RoleConfig:
     chain: tuple[str, ...]
     allowed_account_ids: tuple[str, ...]
     arn_source: str = field(default="", compare=False)
+    files: FilesConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

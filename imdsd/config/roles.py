@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imdsd.config import arn, parsers
-from imdsd.config.model import DEFAULT_SESSION_NAME, RoleConfig
+from imdsd.config.model import DEFAULT_SESSION_NAME, FilesConfig, RoleConfig
 from imdsd.config.tables import ExpectedError, Setting, Settings, Table, missing
 from imdsd.config.tokens import read_token
 from imdsd.credentials.session_name import template_fields
 from imdsd.errors import Problem
+from imdsd.host.aws_credentials_file import (
+    DEFAULT_PROFILE,
+    PROFILE_NAME,
+    nearest_profile,
+    usual_file,
+    usual_profile,
+)
 
 if TYPE_CHECKING:
     from imdsd.config.arn import RoleArn
@@ -34,11 +43,15 @@ _name = parsers.matching(
 
 @dataclass(frozen=True, slots=True)
 class RoleSettings:
-    """What the layers say of one role, its token source apart; `place` is the role itself."""
+    """What the layers say of one role, its token source apart; `place` is the role itself.
+
+    `files` is None where the role has no [role.files].
+    """
 
     place: Setting
     role: Settings
     token: Settings
+    files: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +70,9 @@ def read_role(settings: RoleSettings, *, shared: Shared, alone: bool) -> RoleCon
     found = _read_arn(table, settings.place, shared.problems)
     chain = table.read_each("chain", arn.role_arn)
     region, region_source = _read_region(table, found, shared)
+    name = _read_name(table, settings.place, shared.problems, alone=alone)
     role = RoleConfig(
-        name=_read_name(table, settings.place, shared.problems, alone=alone),
+        name=name,
         aliases=table.read_each("aliases", _name),
         arn=found.text if found else "",
         duration_seconds=_read_duration(table, chained=bool(chain)),
@@ -72,6 +86,7 @@ def read_role(settings: RoleSettings, *, shared: Shared, alone: bool) -> RoleCon
         chain=tuple(link.text for link in chain),
         allowed_account_ids=table.read_each("allowed_account_ids", arn.account_id),
         arn_source=place_of(table.setting("arn")),
+        files=_read_files(settings, name, shared),
     )
     _check_account(table, (*((found,) if found else ()), *chain), role.allowed_account_ids)
     _warn_of_short_session(role, shared.warnings)
@@ -165,6 +180,53 @@ def _check_account(table: Table, links: Sequence[RoleArn], allowed: Sequence[str
     table.refuse(
         key, ExpectedError(f"one of allowed_account_ids: {', '.join(allowed)}", found=found)
     )
+
+
+def _read_files(settings: RoleSettings, role: str, shared: Shared) -> FilesConfig | None:
+    if settings.files is None:
+        return None
+    table = Table(settings.files, shared.problems)
+    home = shared.environ.get("HOME")
+    place = Setting(None, settings.place.source, f"{settings.place.key}.files")
+    if "credentials_file" not in table and not home:
+        hint = "the usual one is in a home, and HOME is not set"
+        shared.problems.append(missing(place, "credentials_file", "an absolute path", hint=hint))
+    usual = usual_file(shared.environ, home=Path(home or "/"))
+    files = FilesConfig(
+        credentials_file=table.read("credentials_file", parsers.path(home), usual),
+        profile=table.read("profile", _profile, usual_profile(role)),
+    )
+    if files.profile == DEFAULT_PROFILE:
+        shared.warnings.append(
+            f"role {role} keeps the profile {DEFAULT_PROFILE} of {files.credentials_file} fresh, "
+            "which SDKs take before the daemon; another profile would not shadow it"
+        )
+    return files
+
+
+def _profile(value: object) -> str:
+    found = parsers.text(value)
+    if re.fullmatch(PROFILE_NAME, found, re.ASCII) is None:
+        near = nearest_profile(found)
+        hint = f"the nearest is {near}" if near else ""
+        raise ExpectedError("1 to 128 letters, digits and _/.%@:+-", hint=hint)
+    return found
+
+
+def check_files(roles: Sequence[RoleConfig], places: Sequence[Setting]) -> list[Problem]:
+    """Return a problem for each profile that an earlier role keeps fresh already."""
+    seen: dict[FilesConfig, str] = {}
+    problems = []
+    for role, place in zip(roles, places, strict=True):
+        if role.files is None:
+            continue
+        first = seen.setdefault(role.files, role.name)
+        if first != role.name:
+            found = f"the profile of role {first}, {role.files.profile!r}"
+            expected = "a profile of one role alone"
+            key = f"{place.key}.files.profile"
+            problems.append(Problem(place.source, key, found, expected))
+    return problems
 
 
 def _warn_of_short_session(role: RoleConfig, warnings: list[str]) -> None:

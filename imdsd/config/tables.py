@@ -25,7 +25,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "role": (
         "name", "default", "aliases", "arn", "duration_seconds", "session_name", "policy",
         "policy_arns", "region", "sts_endpoint_url", "chain", "allowed_account_ids", "token",
+        "files",
     ),
+    "files": ("credentials_file", "profile"),
     "token": (
         "source", "audience", "timeout_seconds", "command", "file", "url", "headers", "pointer",
         "variable",
@@ -53,6 +55,7 @@ _HEADINGS = {
     "": "the top level",
     "listen": "a listen table",
     "role": "[[role]]",
+    "files": "[role.files]",
     "interface": "[[metadata.interface]]",
     "event": "[[metadata.event]]",
 }

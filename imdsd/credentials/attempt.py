@@ -50,7 +50,10 @@ _ABOUT_CLAIMS = ("AccessDenied", "IDPRejectedClaim", "InvalidIdentityToken")
 
 @dataclass(frozen=True, slots=True)
 class Workshop(Generic[D]):
-    """What the roles of one daemon share; `attempt_begins` is told before each mint."""
+    """What the roles of one daemon share; `attempt_begins` is told before each mint.
+
+    `published` is told a role's name and its credentials once they are in service.
+    """
 
     publisher: Publisher[D]
     clock: Clock
@@ -59,6 +62,7 @@ class Workshop(Generic[D]):
     host: str
     least_interval_seconds: float = schedule.LEAST_INTERVAL_SECONDS
     attempt_begins: Callable[[], None] = lambda: None
+    published: Callable[[str, Credentials], None] = lambda _role, _credentials: None
 
 
 class Attempt(Generic[D]):

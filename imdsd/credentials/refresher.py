@@ -222,6 +222,7 @@ class Refresher(Generic[D]):
             detail = f"they end then, as {token_spent(self.attempt.source)}"
             ends = snapshot.credentials.expires_at
             log.warning("last_credentials_obtained", role=self.name, expires_at=ends, detail=detail)
+        self._workshop.published(self.name, snapshot.credentials)
 
     def _refresh_due(self, snapshot: Snapshot[D]) -> Moment:
         wait = schedule.refresh_interval(

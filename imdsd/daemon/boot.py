@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from imdsd.clock import Clock
     from imdsd.config import Config, RoleConfig, TokenConfig, UpstreamConfig
-    from imdsd.credentials.model import D, Publisher
+    from imdsd.credentials.model import Credentials, D, Publisher
     from imdsd.endpoints.upstream.passthrough import Upstream
     from imdsd.host.runtime_directory import RuntimeDirectory
     from imdsd.telemetry.metrics import Metrics
@@ -46,8 +46,14 @@ class Boot:
     least_interval_seconds: float = LEAST_INTERVAL_SECONDS
 
 
-def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[D]:
-    """Return the roles of a starting daemon.
+def build_roles(
+    boot: Boot,
+    publisher: Publisher[D],
+    metrics: Metrics,
+    *,
+    published: Callable[[str, Credentials], None] = lambda _role, _credentials: None,
+) -> Roles[D]:
+    """Return the roles of a starting daemon; `published` is told what comes into service.
 
     The first mints keep their distance from the last one of a daemon that was killed.
     """
@@ -59,6 +65,7 @@ def build_roles(boot: Boot, publisher: Publisher[D], metrics: Metrics) -> Roles[
         host=socket.gethostname(),
         least_interval_seconds=boot.least_interval_seconds,
         attempt_begins=lambda: boot.directory.stamp_mint(boot.clock.now()),
+        published=published,
     )
     first = boot.directory.seconds_until_mint(boot.clock.now())
     return Roles(

@@ -14,6 +14,7 @@ from imdsd import __version__
 from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
+from imdsd.daemon.files import CredentialFiles, held_by
 from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
@@ -69,7 +70,10 @@ class Daemon:
             events=self._events,
             upstream=self._upstream,
         )
-        self._roles = build_roles(boot, DocumentRenderer(), self._metrics)
+        self._files = CredentialFiles(config.roles, clock=self._clock, metrics=self._metrics)
+        self._roles = build_roles(
+            boot, DocumentRenderer(), self._metrics, published=self._files.published
+        )
         self._telling = Telling(boot.environ, self._roles, clock=self._clock)
 
     async def run(
@@ -109,6 +113,7 @@ class Daemon:
                 ),
                 tasks.create_task(self._telling.keep_status(), name="keep the status"),
                 tasks.create_task(self._telling.feed_watchdog(), name="feed the watchdog"),
+                tasks.create_task(self._files.run(), name="keep files fresh"),
             ]
             if self._upstream is not None:
                 owned.append(tasks.create_task(self._upstream.run(), name="follow upstream"))
@@ -146,6 +151,7 @@ class Daemon:
             authorized=container.authorized,
         )
         self._ops.warnings = self._config.warnings
+        self._ops.passing_warnings = lambda: self._files.warnings
         loop = asyncio.get_running_loop()
         events = EventsEndpoint(self._events, authorized=container.authorized)
         return Door(
@@ -241,6 +247,7 @@ class Daemon:
             raise ImdsdError(f"{', '.join(refused)} cannot change while running: restart instead")
         definitions = define_roles(config, environ=self._boot.environ)
         await self._roles.replace(definitions, config.default_role)
+        self._files.replace(config.roles, held=held_by(self._roles))
         self._metadata.settings = config.metadata.settings
         self._events.replace_configured(config.metadata.events)
         self._config = config

@@ -59,6 +59,7 @@ class OpsEndpoint:
         self._facts = facts
         self._authorized = authorized
         self.warnings: tuple[str, ...] = ()
+        self.passing_warnings: Callable[[], tuple[str, ...]] = tuple
         metrics.watch_roles(self._gauges)
 
     @staticmethod
@@ -131,7 +132,7 @@ class OpsEndpoint:
             "listeners": list(facts.listeners),
             "default_role": self._roles.default.name,
             "roles": [self._role(definition, refresher) for definition, refresher in self._roles],
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.passing_warnings()],
         }
 
     def _role(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -87,6 +88,12 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self._files_current = Gauge(
+            "imdsd_credentials_file_current",
+            "1 while the file of [role.files] holds what is served.",
+            ["role"],
+            registry=registry,
+        )
         self._reloads = Counter(
             "imdsd_reloads_total", "Reloads, by result.", ["result"], registry=registry
         )
@@ -126,6 +133,14 @@ class Metrics:
     def upstream_asked(self, result: str) -> None:
         """Count a read from it: `ok`, `absent` or `failed`."""
         self._upstream_requests.labels(result).inc()
+
+    def file_is(self, role: str, *, current: bool | None) -> None:
+        """Say whether a role's file holds what is served; None where it has no file any more."""
+        if current is None:
+            with suppress(KeyError):
+                self._files_current.remove(role)
+        else:
+            self._files_current.labels(role).set(current)
 
     def reloaded(self, *, taken: bool) -> None:
         """Count a reload."""

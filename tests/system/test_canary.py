@@ -105,13 +105,14 @@ def tokens(daemons, sandbox, canaries):
     return Tokens(daemons.place(), sandbox, canaries)
 
 
-def start(daemons, sandbox, tokens, log_format):
+def start(daemons, sandbox, tokens, log_format, roles=None):
     run = daemons.place() / "run"
     run.mkdir(mode=0o700)
     bearer = run / "bearer"
     bearer.write_text(BEARER)
     bearer.chmod(0o600)
-    text = settings(sandbox, *tokens.roles(), log_level="debug", log_format=log_format)
+    roles = roles or tokens.roles()
+    text = settings(sandbox, *roles, log_level="debug", log_format=log_format)
     return daemons.serve(text, CANARY_HEADER=VARIABLE_HEADER, CANARY_TOKEN=tokens.variable)
 
 
@@ -267,6 +268,31 @@ async def test_a_login_tells_its_secrets_to_the_file_alone(daemons, sandbox, tok
     assert [str(path.relative_to(home)) for path in kept] == [".aws/credentials"]
     assert len(canaries.found_in(kept[0].read_text())) == 8
     assert [canaries.found_in(each) for each in said] == [[]] * 8
+    assert await leaks(daemons, daemon, canaries) == {}
+
+
+async def test_files_that_are_kept_fresh_are_told_the_credentials_alone(
+    daemons, sandbox, tokens, canaries
+):
+    place = daemons.place() / "home"
+    files = [
+        f'[role.files]\ncredentials_file = "{place}/{name}"'
+        for name in ("command", "file", "http", "variable")
+    ]
+    # The last is there, and may not be written: what is told of that is read, too.
+    place.mkdir()
+    (place / "variable").mkdir()
+    roles = [f"{text}\n{more}" for text, more in zip(tokens.roles(), files, strict=True)]
+    daemon = await start(daemons, sandbox, tokens, "text", roles).ready()
+    await daemon.until(lambda: every_role_served(daemon), what="all roles are served")
+    bodies = await learn_credentials(daemon, canaries)
+    assert len(bodies) == 4
+    written = lambda: [path for path in place.iterdir() if path.is_file()]  # noqa: E731
+    await daemon.until(lambda: len(written()) == 3, what="the files are written")
+    await daemon.until(lambda: "not a regular file" in daemon.log, what="the failure is told")
+    for path in written():
+        found = canaries.found_in(path.read_text())
+        assert [each for each in found if "key" in each] == [f"secret key of {path.name}"]
     assert await leaks(daemons, daemon, canaries) == {}
 
 

@@ -20,7 +20,7 @@ NO_DEFAULT_OF_TOKEN = {"command", "file", "url", "headers", "variable"}
 NO_DEFAULT_OF_METADATA = {
     *KEYS["metadata"], *KEYS["interface"], "kind", "code", "description", "event_id", "state",
 } - {"user_data_file", "leaves", "interface", "event", "device_number"}  # fmt: skip
-ENVIRON = {"TOKEN_SERVICE_SECRET": "canary"}
+ENVIRON = {"TOKEN_SERVICE_SECRET": "canary", "HOME": "/home/me"}
 
 
 def uncommented(*, without=()) -> str:
@@ -48,10 +48,10 @@ def test_the_example_as_it_is_changes_nothing():
 def test_the_example_with_every_key_uncommented_is_sound(everything):
     config = load(flags={"config": str(everything)}, environ=ENVIRON)
     assert [role.name for role in config.roles] == [
-        "default", "by-command", "by-file", "by-http", "by-variable",
+        "default", "by-command", "by-file", "by-http", "by-variable", "in-a-file",
     ]  # fmt: skip
     assert [role.token.source for role in config.roles] == [
-        "auto", "command", "file", "http", "variable",
+        "auto", "command", "file", "http", "variable", "auto",
     ]  # fmt: skip
     assert config.warnings == ()
 
@@ -69,9 +69,11 @@ def test_each_commented_out_key_stands_at_its_default(tmp_path):
 def test_every_key_there_is_appears_in_the_example():
     tables = tomllib.loads(uncommented())
     role = tables["role"][0]
-    tokens = [tables["token"], *(entry["token"] for entry in tables["role"][1:])]
+    tokens = [tables["token"], *(entry["token"] for entry in tables["role"][1:-1])]
+    files = tables["role"][-1]["files"]
     assert set(tables) == set(KEYS[""])
-    assert set(role) | {"token"} == set(KEYS["role"])
+    assert set(role) | {"token", "files"} == set(KEYS["role"])
+    assert set(files) == set(KEYS["files"])
     assert {key for token in tokens for key in token} == set(KEYS["token"])
     assert all(key in EXAMPLE.read_text() for key in KEYS["listen"])
     metadata = tables["metadata"]

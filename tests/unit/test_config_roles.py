@@ -120,3 +120,68 @@ def test_a_short_session_gets_a_warning():
     assert "1799 s" in load(flags=flags, environ={}, usual=()).warnings[0]
     flags["duration_seconds"] = "1800"
     assert load(flags=flags, environ={}, usual=()).warnings == ()
+
+
+# The table of files
+
+HOME = {"HOME": "/home/me"}
+FILES = '[[role]]\nname = "{}"\ndefault = {}\narn = "{}"\n[role.files]\n{}\n'
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return the configuration of two roles with these lines in the [role.files] of each."""
+
+    def load_files(first="", second='profile = "other"', *, environ=HOME):
+        path = tmp_path / "config.toml"
+        one = FILES.format("dev", "true", ARN, first)
+        path.write_text(f'region = "us-east-1"\n{one}{FILES.format("b", "false", OTHER, second)}')
+        return load(flags={"config": str(path)}, environ=environ)
+
+    return load_files
+
+
+def test_the_table_alone_has_the_usual_profile_of_the_usual_file_kept_fresh(files):
+    found = files().roles[0].files
+    assert (str(found.credentials_file), found.profile) == (
+        "/home/me/.aws/credentials", "imdsd-dev",
+    )  # fmt: skip
+    named = files(environ={**HOME, "AWS_SHARED_CREDENTIALS_FILE": "/run/c"}).roles[0].files
+    assert str(named.credentials_file) == "/run/c"
+
+
+def test_a_role_without_the_table_has_no_file(role):
+    assert role("").files is None
+
+
+def test_both_keys_are_taken(files):
+    found = files('credentials_file = "~/x"\nprofile = "a.b/c"').roles[0].files
+    assert (str(found.credentials_file), found.profile) == ("/home/me/x", "a.b/c")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('profile = "a b"', "files.profile: found 'a b', expected 1 to 128 .*; the nearest is a-b"),
+        ('profile = "DEFAULT"', "the nearest is default"),
+        ("profile = 1", "files.profile: found 1, expected a text in quotes"),
+        ('credentials_file = "x"', "files.credentials_file: found 'x', expected an absolute path"),
+        ('profil = "x"', r"files.profil: found an unknown key, expected a key of \[role.files\]; did you mean profile"),
+        ('profile = "other"', r"role\[1\].files.profile: found the profile of role dev, 'other', expected"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_its_key(files, line, told):
+    with pytest.raises(ConfigurationError, match=told):
+        files(line)
+
+
+def test_without_a_home_the_file_must_be_named(files):
+    with pytest.raises(ConfigurationError, match=r"credentials_file: found nothing, .*HOME is not"):
+        files(environ={})
+    both = 'credentials_file = "/run/c"'
+    assert files(both, f'{both}\nprofile = "b"', environ={}).roles
+
+
+def test_the_profile_default_is_warned_of(files):
+    assert "SDKs take before the daemon" in files('profile = "default"').warnings[0]
+    assert files().warnings == ()

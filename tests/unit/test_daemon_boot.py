@@ -130,6 +130,11 @@ def test_the_same_configuration_read_again_makes_the_same_terms(read):
     assert terms_of(read(text)) == terms_of(read(text))
 
 
+def test_files_are_no_part_of_the_terms(read):
+    files = '[role.files]\ncredentials_file = "/run/c"\n'
+    assert terms_of(read(COMMAND + role(more=files))) == terms_of(read(COMMAND + role()))
+
+
 async def test_a_mint_leaves_a_stamp_for_the_next_start(boot):
     clock = ManualClock()
     started = boot(VARIABLE + role(), clock=clock)

@@ -285,6 +285,7 @@ def counted() -> dict[str, set[str]]:
     metrics.upstream_is("http://169.254.169.254", up=True)
     metrics.upstream_asked("ok")
     metrics.reloaded(taken=True)
+    metrics.file_is("dev", current=True)
     families = text_string_to_metric_families(metrics.render().decode())
     return {
         family.name + ("_total" if family.type == "counter" else ""): {

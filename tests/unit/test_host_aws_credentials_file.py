@@ -361,8 +361,10 @@ def test_what_is_no_small_regular_file_is_refused(tmp_path, kind):
         os.mkfifo(path)
     else:
         path.write_bytes(b"\n" * (1024 * 1024 + 1))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(CredentialsFileError):
         write(path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize("path", ["/", "/proc/self/x", "/dev/full"])

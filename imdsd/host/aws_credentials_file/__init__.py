@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from imdsd.host.aws_credentials_file.profile import (
+    DEFAULT_PROFILE,
+    PROFILE_NAME,
     ProfileKeys,
+    nearest_profile,
     remove_profile,
     usual_file,
+    usual_profile,
     write_profile,
 )
 
-__all__ = ["ProfileKeys", "remove_profile", "usual_file", "write_profile"]
+__all__ = [
+    "DEFAULT_PROFILE",
+    "PROFILE_NAME",
+    "ProfileKeys",
+    "nearest_profile",
+    "remove_profile",
+    "usual_file",
+    "usual_profile",
+    "write_profile",
+]

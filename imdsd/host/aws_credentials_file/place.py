@@ -32,6 +32,7 @@ _REMEDIES = {
     errno.ENOSPC: "free space or inodes there",
     errno.EDQUOT: "free space there, or raise the quota",
     errno.EFBIG: "raise the limit on the size of files",
+    errno.EROFS: "name another file; a unit of systemd may need ReadWritePaths= for this one",
     errno.ENOENT: "make the directory that holds it",
 }
 
@@ -102,9 +103,13 @@ class _Place:
             descriptor = os.open(self.name, flags, dir_fd=self.directory)
         except FileNotFoundError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             _check_file(self.path, os.fstat(descriptor), self.uid)
-            data = file.read(_MOST_BYTES + 1)
+            # The descriptor stays ours: Python leaves one open that turns out to be a directory.
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(_MOST_BYTES + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > _MOST_BYTES:
             raise CredentialsFileError(
                 f"{self.path} has more than {_MOST_BYTES} bytes, expected a few profiles",

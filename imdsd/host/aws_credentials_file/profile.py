@@ -5,6 +5,7 @@ The SDKs' common format: https://docs.aws.amazon.com/sdkref/latest/guide/file-fo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsd.secret import Secret
+
+DEFAULT_PROFILE = "default"
+"""The one that SDKs take where nobody names one."""
+
+# What every SDK's parser takes for a profile's name; Java v2 takes least. DEFAULT is a section of
+# another kind to Python's parser.
+PROFILE_NAME = r"(?!DEFAULT$)[A-Za-z0-9_/.%@:+-]{1,128}"
+_UNFIT = re.compile(r"[^A-Za-z0-9_/.%@:+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,17 @@ class ProfileKeys:
             # As saml2aws writes it and prompts such as starship's read it; no SDK does.
             f"x_security_token_expires = {expires_at}",
         )
+
+
+def usual_profile(role: str) -> str:
+    """Return the profile of a role of this name where nobody names another."""
+    return f"imdsd-{nearest_profile(role)}"
+
+
+def nearest_profile(name: str) -> str:
+    """Return a name that all SDKs read, made of another; it may be empty."""
+    fit = _UNFIT.sub("-", name).strip("-")[:120]
+    return fit.lower() if fit == "DEFAULT" else fit
 
 
 def usual_file(environ: Mapping[str, str], *, home: Path) -> Path:
