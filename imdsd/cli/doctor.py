@@ -14,7 +14,10 @@ from imdsd.config import add_flags
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from imdsd.doctor.examination import Examination
+    from imdsd.doctor.finding import Finding, Surroundings
     from imdsd.doctor.rendering import Style
 
 _OF_THE_DAEMON = ("allow_imdsv1", "log_format", "log_level")
@@ -35,6 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="exit 5 when there are warnings")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--bundle",
+        metavar="FILE",
+        type=Path,
+        help="write a report for a ticket into this file, without secrets, for its owner alone",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="let --bundle replace a file that is no bundle"
+    )
     add_flags(parser, exclude=_OF_THE_DAEMON)
 
 
@@ -55,7 +67,7 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
     order = Order(vars(arguments), arguments.role, arguments.verify, arguments.offline)
     examination = Examination(order, around)
     style = _style(caller)
-    findings = []
+    findings: list[Finding] = []
     for finding in examination.walk():
         findings.append(finding)
         if not arguments.json:
@@ -64,7 +76,29 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
         _print(json.dumps(as_document(findings), indent=2))
     else:
         _print("", style.summary(findings))
+    if arguments.bundle is not None:
+        _bundle(arguments, findings, around, examination)
     return exit_status(findings, strict=arguments.strict)
+
+
+def _bundle(
+    arguments: argparse.Namespace,
+    findings: Sequence[Finding],
+    around: Surroundings,
+    examination: Examination,
+) -> None:
+    from imdsd.doctor.bundle import write_bundle
+
+    subject, met = examination.subject, examination.encounter
+    write_bundle(
+        arguments.bundle,
+        findings,
+        around,
+        config=subject.config if subject else None,
+        status=met.status if met else None,
+        force=arguments.force,
+    )
+    sys.stderr.write(f"imdsd: the report is in {arguments.bundle}; read it before you send it\n")
 
 
 def _folder() -> Path:

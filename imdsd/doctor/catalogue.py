@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from imdsd.doctor.chain import configuration, exchange, signature, token
 from imdsd.doctor.finding import Diagnosis, Level, Step
-from imdsd.doctor.machine import running
+from imdsd.doctor.machine import editors, files, proxies, running, systemd
 from imdsd.doctor.sdks import judging
 
-_MODULES = (configuration, token, signature, exchange, running, judging)
+_MODULES = (
+    *(configuration, token, signature, exchange),
+    *(running, judging, proxies, editors, files, systemd),
+)
 
 
 def diagnoses() -> tuple[Diagnosis, ...]:

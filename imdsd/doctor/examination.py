@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imdsd.daemon.boot import define_roles
@@ -11,9 +12,15 @@ from imdsd.doctor.chain.exchange import exchange, look_at_sts
 from imdsd.doctor.chain.signature import can_verify, verify
 from imdsd.doctor.chain.token import mint
 from imdsd.doctor.finding import Diagnosis, Finding, Level, Step, skip
-from imdsd.doctor.machine.running import meet
+from imdsd.doctor.machine.editors import judge_editors
+from imdsd.doctor.machine.files import judge_files
+from imdsd.doctor.machine.proxies import judge_proxies
+from imdsd.doctor.machine.running import meet, name_of
+from imdsd.doctor.machine.systemd import judge_units
 from imdsd.doctor.sdks.judging import Target, judge_sdks
 from imdsd.errors import UsageError
+from imdsd.host.daemon_record import trusted_by
+from imdsd.host.runtime_directory import candidates
 from imdsd.sts import regional_endpoint
 
 if TYPE_CHECKING:
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
 
 CRASHED = "this check itself failed"
 _USUAL_LISTEN = (("127.0.0.1", 9254),)
+# Editors forward what a program of the user's own may listen on.
+_UNPRIVILEGED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,10 @@ class Examination:
             (Step.STS, self._sts),
             (Step.DAEMON, self._daemon),
             (Step.SDKS, self._sdks),
+            (Step.PROXIES, self._proxies),
+            (Step.EDITORS, self._editors),
+            (Step.FILES, self._files),
+            (Step.SYSTEMD, self._systemd),
         )
 
     def _guarded(self, step: Step, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -172,10 +185,40 @@ class Examination:
             return _USUAL_LISTEN
         return tuple((each.host, each.port) for each in self.subject.config.listen)
 
-    def _sdks(self) -> Iterable[Finding]:
+    def _target(self) -> Target:
+        """Return where the daemon is, or would be."""
         met = self.encounter
         if met is not None and met.daemon is not None:
-            target = Target(met.addresses, met.daemon)
-        else:
-            target = Target(frozenset(self._listen()), None)
-        return judge_sdks(self._around, target)
+            return Target(met.addresses, met.daemon)
+        return Target(frozenset(self._listen()), None)
+
+    def _sdks(self) -> Iterable[Finding]:
+        return judge_sdks(self._around, self._target())
+
+    def _proxies(self) -> Iterable[Finding]:
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        hosts = sorted(anywhere.get(host, host) for host, _ in self._target().addresses)
+        return judge_proxies(self._around.environ, hosts)
+
+    def _editors(self) -> Iterable[Finding]:
+        ports = sorted(port for host, port in self._target().addresses if port >= _UNPRIVILEGED)
+        port = ports[0] if ports else _USUAL_LISTEN[0][1]
+        around = self._around
+        return judge_editors(around.environ, folder=around.folder, port=port)
+
+    def _files(self) -> Iterable[Finding]:
+        around, daemon, subject = self._around, self._target().daemon, self.subject
+        places = candidates(around.environ, uid=around.uid, root=around.root)
+        directory = next((each for each in places if each.exists()), None)
+        if daemon is not None:
+            directory = daemon.bearer_file.parent
+        source = Path(subject.config.source) if subject is not None else None
+        return judge_files(
+            directory,
+            trusts=trusted_by(around.uid),
+            config=source if source is not None and source.is_absolute() else None,
+            token=subject.token.file if subject is not None else None,
+        )
+
+    def _systemd(self) -> Iterable[Finding]:
+        return judge_units(self._around, user=name_of(self._around.uid))

@@ -65,3 +65,12 @@ def test_it_starts_in_a_folder_that_is_gone(tmp_path):
     )
     assert b"Traceback" not in done.stderr
     assert b"daemon" in done.stdout
+
+
+def test_a_bundle_is_written_beside_the_report(tmp_path, capsys):
+    assert doctor(tmp_path, "--offline", "--bundle", str(tmp_path / "bundle.json")) == 1
+    out, err = capsys.readouterr()
+    assert "daemon" in out
+    assert f"the report is in {tmp_path}/bundle.json" in err
+    report = json.loads((tmp_path / "bundle.json").read_text())
+    assert report["doctor"]["verdict"] == "failure"

@@ -23,6 +23,8 @@ from imdsd.config.model import UNRELOADABLE
 from imdsd.config.options import AWS_VARIABLES, OPTIONS
 from imdsd.credentials import schedule
 from imdsd.credentials.model import RoleState
+from imdsd.doctor.catalogue import diagnoses
+from imdsd.doctor.finding import Step
 from imdsd.doctor.rendering import WARNINGS_STATUS
 from imdsd.endpoints import container, events, guards, imds, ops
 from imdsd.errors import ExchangeError, MintError
@@ -459,3 +461,30 @@ def test_a_quoted_message_is_one_of_the_code(message):
     stretches = [part.strip() for part in re.split(joints, message)]
     for words in (part for part in stretches if part.count(" ") > 1):
         assert any(words in text for text in known), words
+
+
+# docs/doctor.md
+
+
+def remedy_in_a_document(remedy: str) -> str:
+    """Write a remedy as the document does: what is filled in stands in capitals."""
+    if remedy == "{remedy}":
+        return "what the error itself says"
+    if remedy.startswith("{remedy}"):
+        remedy = remedy.replace("{remedy}", "what the finding names", 1)
+    filled = re.sub(r"(?<!\{)\{([a-z_]+)\}", lambda each: each[1].upper(), remedy)
+    return filled.replace("{{", "{").replace("}}", "}")
+
+
+def test_every_finding_of_the_doctor_is_listed_with_its_level_and_remedy():
+    listed = [row for row in rows(text_of("doctor.md")) if row[0] != "finding"]
+    told = [
+        [f"`{each.code}`", str(each.level), each.means, remedy_in_a_document(each.remedy)]
+        for each in diagnoses()
+    ]
+    assert listed == told
+
+
+def test_every_step_of_the_doctor_has_its_section():
+    titles = re.findall(r"(?m)^## (.*)$", text_of("doctor.md"))
+    assert len(titles) == len(Step) + 1
