@@ -127,6 +127,7 @@ def _read(layers: _Layers, *, require_role: bool) -> Config:
         allow_users=top.read_each("allow_users", _account_name),
         allow_groups=top.read_each("allow_groups", _account_name),
         allow_imdsv1=top.read("allow_imdsv1", parsers.boolean, default=False),
+        hide_ec2_services=top.read("hide_ec2_services", parsers.boolean, default=False),
         bearer_group=top.read("bearer_group", _account_name, None),
         ca_bundle=top.read("ca_bundle", parsers.existing_file(environ.get("HOME")), None),
         startup_grace_seconds=top.read("startup_grace_seconds", _starting_seconds, 20.0),

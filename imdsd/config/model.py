@@ -25,6 +25,7 @@ UNRELOADABLE = (
     "allow_groups",
     "allow_imdsv1",
     "bearer_group",
+    "hide_ec2_services",
     "log_format",
     "log_level",
     "upstream",
@@ -130,6 +131,7 @@ class Config:
     allow_users: tuple[str, ...]
     allow_groups: tuple[str, ...]
     allow_imdsv1: bool
+    hide_ec2_services: bool
     bearer_group: str | None
     ca_bundle: Path | None
     startup_grace_seconds: float

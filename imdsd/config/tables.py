@@ -17,9 +17,9 @@ Settings = Mapping[str, "Setting"]
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
-        "listen", "allow_users", "allow_groups", "allow_imdsv1", "bearer_group", "region",
-        "ca_bundle", "startup_grace_seconds", "startup_spread_seconds", "log_level", "log_format",
-        "token", "role", "metadata",
+        "listen", "allow_users", "allow_groups", "allow_imdsv1", "bearer_group",
+        "hide_ec2_services", "region", "ca_bundle", "startup_grace_seconds",
+        "startup_spread_seconds", "log_level", "log_format", "token", "role", "metadata",
     ),
     "listen": ("address", "imds", "hop_limit", "optional"),
     "role": (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from imdsd.config import listener_at
-from imdsd.errors import ListenError
+from imdsd.errors import ConfigurationError, ListenError, Problem
+from imdsd.host.listening.ec2 import service_at
 from imdsd.host.listening.opening import AddressBusyError, limit_hops, open_listener
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ class Bound:
     @property
     def name(self) -> str:
         """`host:port`, an IPv6 host in brackets."""
-        host, port = self.address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _shown(*self.address)
 
 
 def wanted_listeners(config: Config, passed: Sequence[PassedSocket]) -> tuple[ListenConfig, ...]:
@@ -55,6 +55,29 @@ def wanted_listeners(config: Config, passed: Sequence[PassedSocket]) -> tuple[Li
     places = set(map(_place, configured))
     others = (each for each in passed if each.address not in places)
     return (*configured, *(listener_at(*each.address, source=each.unit) for each in others))
+
+
+def without_hiding(
+    wanted: Sequence[ListenConfig], *, ec2_evidence: str, source: str
+) -> tuple[ListenConfig, ...]:
+    """Return the listeners that hide no service of an EC2 instance, if this is one.
+
+    `ec2_evidence` says how that is known, and is empty where it is not; `source` is where the
+    listeners stand. An optional one is left out; raises ConfigurationError with all others.
+    """
+    kept, refused = [], []
+    for each in wanted:
+        service = service_at(each.host) if ec2_evidence else ""
+        problem = _hides(each, service, ec2_evidence, source)
+        if not service:
+            kept.append(each)
+        elif each.optional:
+            log.warning("listener_skipped", reason=str(problem))
+        else:
+            refused.append(problem)
+    if refused:
+        raise ConfigurationError(tuple(refused))
+    return tuple(kept)
 
 
 async def bind_all(
@@ -81,6 +104,20 @@ async def bind_all(
             done.opened.close()
         raise
     return tuple(bound)
+
+
+def _hides(wanted: ListenConfig, service: str, ec2_evidence: str, source: str) -> Problem:
+    return Problem(
+        source,
+        "listen",
+        f"{_shown(wanted.host, wanted.port)} on an EC2 instance ({ec2_evidence})",
+        f"an address that would not hide {service}",
+        "take it out, here or in the socket unit, or allow it with hide_ec2_services = true",
+    )
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _place(wanted: ListenConfig) -> tuple[str, int]:

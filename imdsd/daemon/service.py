@@ -15,7 +15,7 @@ from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
 from imdsd.daemon.files import CredentialFiles, held_by
-from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners
+from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners, without_hiding
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
@@ -28,6 +28,7 @@ from imdsd.endpoints.ops import DaemonFacts, OpsEndpoint
 from imdsd.errors import ImdsdError
 from imdsd.host.accounts import gid_of, names_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
+from imdsd.host.listening.ec2 import ec2_evidence
 from imdsd.host.listening.opening import BACKLOG
 from imdsd.host.listening.passed import take_passed
 from imdsd.host.peer import PeerLookup
@@ -128,7 +129,11 @@ class Daemon:
             passed = take_passed(self._boot.environ, pid=os.getpid())
             for given in passed:
                 stack.callback(given.opened.close)
-            wanted = wanted_listeners(self._config, passed)
+            wanted = without_hiding(
+                wanted_listeners(self._config, passed),
+                ec2_evidence="" if self._config.hide_ec2_services else ec2_evidence(),
+                source=self._config.source,
+            )
             return await bind_all(wanted, clock=self._clock, passed=passed)
         except ImdsdError as error:
             self._telling.failed(error)

@@ -13,6 +13,9 @@ from tests.support import Room, lack, need, room
 
 NODE_CLIENTS = Path(__file__).parent / "node"
 
+ANYWHERE = "hide_ec2_services = true"
+"""A namespace has nobody's services: the tests may run on an EC2 instance too."""
+
 
 @pytest.fixture(scope="session")
 def house() -> Iterator[Room]:
@@ -33,7 +36,9 @@ def demo(house: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daem
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInRoom]:
     """The demo at the address of the metadata service, in a namespace of its own."""
     directory = tmp_path_factory.mktemp("instance")
-    words = ("demo", "--listen", "169.254.169.254:80")
+    config = directory / "config.toml"
+    config.write_text(ANYWHERE)
+    words = ("demo", "--listen", "169.254.169.254:80", "--config", str(config))
     with room("169.254.169.254/32") as made, running_daemon(made, directory, *words) as running:
         yield running
 
@@ -52,7 +57,7 @@ def described_v1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonInR
 
 def _described(directory: Path, *more: str) -> Iterator[DaemonInRoom]:
     config = directory / "config.toml"
-    config.write_text(DESCRIPTION)
+    config.write_text(f"{ANYWHERE}\n{DESCRIPTION}")
     words = ("demo", "--listen", "169.254.169.254:80", "--config", str(config), *more)
     with room("169.254.169.254/32") as made, running_daemon(made, directory, *words) as running:
         yield running

@@ -102,7 +102,8 @@ async def test_a_neighbour_with_a_route_finds_nobody_at_the_link_local_address(d
         "169.254.170.2:80",
         {address = "10.200.0.1:81", imds = "off"},
         {address = "10.200.0.1:82", imds = "open"},
-    ]"""
+    ]
+    hide_ec2_services = true"""
     argv = [*DEMO, "--config", daemons.configure(listen)]
     ttl = {"X_aws_ec2_metadata_token_ttl_seconds": "60"}
     with neighbours() as (ours, theirs), running(ours, daemons, argv) as daemon:

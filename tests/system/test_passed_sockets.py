@@ -207,7 +207,9 @@ def in_a_house(daemons, house, *sockets):
     place = daemons.place()
     log = place / "stderr"
     log.touch()
-    argv = [*handing_over(*sockets), *DEMO]
+    # In there is nobody's service, though the machine be an EC2 instance.
+    config = daemons.configure("hide_ec2_services = true")
+    argv = [*handing_over(*sockets), *DEMO, "--config", config]
     environ = daemons.environ()
     with house.running(*argv, environ=environ, stdout=place / "stdout", stderr=log) as process:
         yield DaemonProcess(process, place, log)

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from imdsd.config import ListenConfig, load
-from imdsd.daemon.listeners import BUSY_SECONDS, bind_all, wanted_listeners
+from imdsd.daemon.listeners import BUSY_SECONDS, bind_all, wanted_listeners, without_hiding
 from imdsd.errors import ConfigurationError, ListenError
 from imdsd.host.listening.opening import AddressBusyError
 from imdsd.host.listening.passed import PassedSocket
@@ -203,3 +203,32 @@ async def test_a_passed_socket_is_not_opened_again_and_gets_its_settings(clock):
         (bound,) = await bind_all([own], clock=clock, passed=[given])
         assert (bound.opened, bound.imds) == (given.opened, "open")
         assert given.opened.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 3
+
+
+IMDS = ListenConfig("169.254.169.254", 80)
+TASKS = ListenConfig("169.254.170.2", 80, optional=True)
+
+
+def test_on_an_ec2_instance_its_own_services_are_not_hidden():
+    with pytest.raises(ConfigurationError) as caught:
+        without_hiding([ANY_PORT, IMDS], ec2_evidence="it is", source="the file")
+    assert str(caught.value) == (
+        "the file: listen: found 169.254.169.254:80 on an EC2 instance (it is), expected an address"
+        " that would not hide the metadata service of the instance; take it out, here or in the"
+        " socket unit, or allow it with hide_ec2_services = true"
+    )
+
+
+def test_on_an_ec2_instance_an_optional_listener_is_left_out_with_a_warning():
+    with capture_logs() as logs:
+        kept = without_hiding([ANY_PORT, TASKS], ec2_evidence="it is", source="the file")
+    assert kept == (ANY_PORT,)
+    (event,) = logs
+    assert (event["event"], event["log_level"]) == ("listener_skipped", "warning")
+    assert "169.254.170.2:80 on an EC2 instance (it is)" in event["reason"]
+    assert "hide_ec2_services = true" in event["reason"]
+
+
+def test_elsewhere_every_address_is_free_to_take():
+    wanted = (ANY_PORT, IMDS, TASKS)
+    assert without_hiding(wanted, ec2_evidence="", source="the file") == wanted
