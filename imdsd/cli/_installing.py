@@ -95,7 +95,7 @@ class Installer:
             home=Home(Path("~").expanduser(), uid, _name_of(uid), environ),
             run=lambda argv: run_command(argv, environ=environ),
             interpreter=Path(sys.executable),
-            search_path=tuple(Path(each) for each in sys.path if each),
+            search_path=tuple(map(Path, _search_path())),
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
             private=private_places(environ),
         )
@@ -182,6 +182,11 @@ def refuse_without_scope(arguments: argparse.Namespace, verb: str, parts: Sequen
     """Raise UsageError where nothing says what is to be done."""
     if not (arguments.scope or any(getattr(arguments, each) for each in parts)):
         raise UsageError(f"say for whom: --user or --system, or --ona\nTry: imdsd {verb} --help")
+
+
+def _search_path() -> list[str]:
+    # With -P, as the service starts it, the first is not there: the folder of whoever installs.
+    return [each for each in sys.path[0 if sys.flags.safe_path else 1 :] if each]
 
 
 def _name_of(uid: int) -> str:

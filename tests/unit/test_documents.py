@@ -50,7 +50,7 @@ HOSTS = {
     "127.0.0.1", "172.17.0.1", "169.254.169.254", "app.gitpod.io", "example.com",
     "keepachangelog.com", "semver.org", "docs.aws.amazon.com",
 }  # fmt: skip
-DIRECTORIES = {"dev", "etc", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
+DIRECTORIES = {"dev", "etc", "opt", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
 URL_PATHS = {
     "latest", "v1", "refresh", "events", "healthz", "readyz", "status", "metrics", "value", "token",
 }  # fmt: skip
