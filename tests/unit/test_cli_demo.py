@@ -18,7 +18,8 @@ def flags(verb):
 
 
 def test_it_takes_what_serve_takes_but_for_the_token_source():
-    assert flags("serve") - flags("demo") == TOKEN_SOURCE
+    # Nor does a demo stand by: it is never the second of two that serve the same.
+    assert flags("serve") - flags("demo") == TOKEN_SOURCE | {"--standby"}
     assert flags("demo") - flags("serve") == {"--session-seconds", "--"}
 
 
