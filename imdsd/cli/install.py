@@ -153,6 +153,7 @@ def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
         interpreter=installer.interpreter,
         configuration=_configuration_of_system(arguments, installer, machine),
         link_local=arguments.link_local,
+        hides_ec2=arguments.link_local and _hides_ec2(installer),
         for_user=arguments.for_user,
         members=tuple(arguments.add_user),
         shells=arguments.shell != (),
@@ -176,6 +177,11 @@ def _configuration_of_system(
     if own.exists() and not given_flags(vars(arguments)):
         return None
     return _configuration(arguments, installer, place, more={})
+
+
+def _hides_ec2(installer: Installer) -> bool:
+    place = installer.root / CONFIGURATION
+    return place.exists() and _read(place, installer).hide_ec2_services
 
 
 def _for_user(arguments: argparse.Namespace, installer: Installer) -> Plan:

@@ -142,8 +142,8 @@ def _uninstalling(
             return Write(path, entry.before, found, "as it was before", question=question)
         return Remove(path, found, "installed", question)
     left = undoing[entry.kind](found)
-    if left == found:
-        return None
     if not left and not entry.existed:
         return Remove(path, found, "made for our lines alone")
+    if left == found:
+        return None
     return Write(path, left, found, "without our lines")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imdsd.errors import InstallError
+from imdsd.host.listening.ec2 import ec2_evidence
 from imdsd.install.comparing import presume, to_install, to_uninstall
 from imdsd.install.machine import ACCOUNT
 from imdsd.install.plan import Part, Plan, Receipt, RemoveFolder, Run, Wanted, Whole
@@ -29,6 +30,8 @@ _SYSUSERS = "etc/sysusers.d/imdsd.conf"
 CONFIGURATION = "etc/imdsd/config.toml"
 RECEIPT = "var/lib/imdsd/install.json"
 
+# An empty condition takes back those of the unit (systemd.unit(5)).
+_HIDE_EC2 = b"[Unit]\nConditionFirmware=\n"
 _HEADER = b"# Written by `imdsd install --system`; `imdsd uninstall --system` takes it away.\n"
 
 
@@ -38,12 +41,13 @@ class SystemRequest:
 
     `configuration` is the text of a new configuration file, None to leave what is there;
     `for_user` wants a daemon of that user instead of the machine's; `members` are users to be
-    served by it.
+    served by it; `hides_ec2` says that the configuration lets an instance's services be hidden.
     """
 
     interpreter: Path
     configuration: bytes | None = None
     link_local: bool = False
+    hides_ec2: bool = False
     for_user: str = ""
     members: tuple[str, ...] = ()
     shells: bool = True
@@ -71,6 +75,13 @@ def plan_system(request: SystemRequest, *, receipt: Receipt, machine: Machine, d
             "there is no systemd here, which would start the daemon; in a container install with"
             " `imdsd install --user` or let its own service manager run `imdsd serve`"
         )
+    on_ec2 = request.link_local and ec2_evidence(machine.root)
+    if on_ec2 and not request.hides_ec2:
+        raise InstallError(
+            f"--link-local would hide the metadata service of this EC2 instance ({on_ec2}), and"
+            " with it the instance's own role; leave it out, or set hide_ec2_services = true in"
+            f" /{CONFIGURATION} where nothing here needs them"
+        )
     for name in filter(None, (request.for_user, *request.members)):
         machine.home_of(name)
     changes = to_install(_wanted(request, machine.root), receipt=receipt, disk=disk)
@@ -89,6 +100,9 @@ def _wanted(request: SystemRequest, root: Path) -> Iterator[Wanted]:
     for name in request.unit_files:
         text = render_unit(name, interpreter=interpreter).encode()
         yield Wanted(root / _UNITS / name, Whole(text), Part.SERVICE, "a unit of systemd")
+    if request.link_local and request.hides_ec2:
+        path = root / _UNITS / f"{ADDRESSES}.d/hide-ec2-services.conf"
+        yield Wanted(path, Whole(_HIDE_EC2), Part.SERVICE, "as hide_ec2_services says")
     if request.configuration is not None:
         yield Wanted(
             root / CONFIGURATION,
@@ -141,7 +155,7 @@ def _starting(
 ) -> Iterator[Run]:
     """Yield what enables and starts the units, or has running ones take the changes over."""
     units = request.units
-    changed = any(path.parent == machine.root / _UNITS for path in changes.paths)
+    changed = any(path.is_relative_to(machine.root / _UNITS) for path in changes.paths)
     if changed and machine.has_systemd:
         yield Run(machine.systemctl("daemon-reload"), "have systemd read the units")
     up = [unit for unit in units if machine.is_up(unit)]
@@ -184,7 +198,7 @@ def _notes(request: SystemRequest, accounts: Sequence[Run], machine: Machine) ->
 
 def presume_system(interpreter: Path, *, machine: Machine, disk: Disk) -> Receipt:
     """Return what is installed, as far as it can be told without a receipt."""
-    every = SystemRequest(interpreter, configuration=b"", link_local=True)
+    every = SystemRequest(interpreter, configuration=b"", link_local=True, hides_ec2=True)
     template = SystemRequest(interpreter, for_user="presumed", shells=False)
     wanted = (*_wanted(every, machine.root), *_wanted(template, machine.root))
     receipt = presume(wanted, disk=disk)

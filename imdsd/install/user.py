@@ -122,7 +122,10 @@ def plan_user(request: UserRequest, *, receipt: Receipt, machine: Machine, disk:
             f" {home.name}: log in as {home.name} (su and sudo do not), or have it run without:"
             f" sudo loginctl enable-linger {home.name}"
         )
-    changes = to_install(_wanted(request, managed=managed), receipt=receipt, disk=disk)
+    wanted = tuple(_wanted(request, managed=managed))
+    if request.service and receipt.entry(home.aws_config) and not request.profiles:
+        wanted = (*wanted, _profiles(request))  # the roles that had profiles are gone
+    changes = to_install(wanted, receipt=receipt, disk=disk)
     receipt = changes.receipt
     if not managed:
         return Plan(changes.steps, receipt, tuple(_without_systemd(request)))
@@ -146,9 +149,13 @@ def _wanted(request: UserRequest, *, managed: bool) -> Iterator[Wanted]:
         yield Wanted(path, whole, Part.CONFIGURATION, "the configuration")
     yield from _shells(request)
     if request.profiles:
-        path = home.aws_config
-        edit = ProfilesBlock(request.profiles, interpreter, path)
-        yield Wanted(path, edit, Part.PROFILES, "a profile for each further role", 0o600)
+        yield _profiles(request)
+
+
+def _profiles(request: UserRequest) -> Wanted:
+    path = request.home.aws_config
+    edit = ProfilesBlock(request.profiles, request.interpreter, path)
+    return Wanted(path, edit, Part.PROFILES, "a profile for each further role", 0o600)
 
 
 def _unit(home: Home) -> Path:

@@ -142,6 +142,36 @@ def test_a_new_configuration_restarts_the_service_and_not_its_socket(site):
     assert site.commands.done == ["systemctl restart imdsd.service"]
 
 
+@pytest.fixture
+def on_ec2(site):
+    vendor = site.root / "sys/class/dmi/id/sys_vendor"
+    vendor.parent.mkdir(parents=True)
+    vendor.write_text("Amazon EC2\n")
+
+
+def test_the_metadata_service_of_an_instance_is_not_hidden_by_accident(site, on_ec2):
+    before = site.everything()
+    with pytest.raises(
+        InstallError, match=r"sys_vendor is Amazon EC2(?s:.*)hide_ec2_services = true"
+    ):
+        site.install("--system", "--link-local", *FLAGS)
+    assert site.everything() == before
+    site.install("--system", *FLAGS)
+    assert site.commands.up
+
+
+def test_where_the_configuration_allows_it_the_units_do_too(site, on_ec2):
+    path = site.root / "etc/imdsd/config.toml"
+    path.parent.mkdir()
+    path.write_text(f'hide_ec2_services = true\n[[role]]\narn = "{ARN}"\n')
+    before = site.everything()
+    site.install("--system", "--link-local")
+    drop_in = "etc/systemd/system/imdsd-address.service.d/hide-ec2-services.conf"
+    assert (site.root / drop_in).read_text() == "[Unit]\nConditionFirmware=\n"
+    site.uninstall("--system")
+    assert site.everything() == before
+
+
 def test_a_stopped_daemon_is_started_again(site):
     site.install("--system", *FLAGS)
     site.commands.up.clear()
@@ -388,6 +418,52 @@ def test_two_names_of_one_file_are_one_file(own):
     own.install("--shell", "bash")
     assert (own.home / ".bashrc").read_text().count(">>> imdsd >>>") == 1
     own.uninstall("--shell")
+    assert own.everything() == before
+
+
+TWO_ROLES = f"""
+[[role]]
+name = "dev"
+default = true
+arn = "{ARN}"
+[[role]]
+name = "ops"
+arn = "{ARN}-ops"
+"""
+
+
+def test_further_roles_get_profiles_that_go_when_they_go(own):
+    path = own.home / ".config/imdsd/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(TWO_ROLES)
+    aws = own.home / ".aws/config"
+    own.install("--user")
+    assert aws.read_text().count("[profile ") == 1
+    assert "--role ops\nregion = us-east-1" in aws.read_text()
+    path.write_text(TWO_ROLES.partition('[[role]]\nname = "ops"')[0])
+    own.install("--user")
+    assert aws.read_text() == ""
+    own.uninstall("--user")
+    assert not aws.parent.exists()
+
+
+def test_profiles_can_be_left_out(own):
+    path = own.home / ".config/imdsd/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(TWO_ROLES)
+    own.install("--user", "--no-profiles")
+    assert not (own.home / ".aws").exists()
+
+
+def test_a_profile_that_is_there_already_stops_everything(own):
+    path = own.home / ".config/imdsd/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(TWO_ROLES)
+    (own.home / ".aws").mkdir()
+    (own.home / ".aws/config").write_text("[profile ops]\nregion = x\n")
+    before = own.everything()
+    with pytest.raises(InstallError, match="line 1: there is a profile 'ops' already"):
+        own.install("--user")
     assert own.everything() == before
 
 

@@ -52,6 +52,15 @@ def test_a_new_file_has_the_mode_asked_for_whatever_the_umask(disk, tmp_path):
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
 
 
+def test_a_new_folder_too(disk, tmp_path):
+    before = os.umask(0o077)
+    try:
+        disk.make_folder(tmp_path / "folder", mode=0o755)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+
+
 def test_a_link_of_ones_own_is_followed(disk, tmp_path):
     (tmp_path / "dotfiles").mkdir()
     (tmp_path / "dotfiles/bashrc").write_text("x")

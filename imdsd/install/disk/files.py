@@ -70,9 +70,10 @@ class Disk:
             return [each for each in reversed(path.parents) if not each.is_dir()]
 
     def make_folder(self, path: Path, *, mode: int) -> None:
-        """Make one folder."""
+        """Make one folder, with this mode whatever the umask."""
         with _told(path), contextlib.suppress(FileExistsError):
-            path.mkdir(mode=mode)
+            path.mkdir(mode=0o700)
+            path.chmod(mode)
 
     def replace(self, path: Path, content: bytes, *, mode: int) -> None:
         """Put content in the place of a file, all of it or nothing; owner and mode stay.

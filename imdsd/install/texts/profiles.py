@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imdsd.errors import InstallError
-from imdsd.install.texts.blocks import Block, find
+from imdsd.install.texts.blocks import Block, find, without_block
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ProfilesBlock:
-    """A profile for each role, in one marked block; a name that is taken elsewhere is an error."""
+    """A profile for each role, in one marked block, or none; a name that is taken is an error."""
 
     profiles: tuple[Profile, ...]
     interpreter: Path
@@ -41,6 +41,8 @@ class ProfilesBlock:
         before = before or b""
         if b"\0" in before:
             raise InstallError(f"{self.place} is not a text file in UTF-8; write it as one first")
+        if not self.profiles:
+            return without_block(before)
         for profile in self.profiles:
             self._refuse_taken(profile.role, before)
         lines = "\n".join(map(self._lines, self.profiles))
