@@ -13,7 +13,7 @@ from imdsd.doctor.chain.signature import can_verify, verify
 from imdsd.doctor.chain.token import mint
 from imdsd.doctor.finding import Diagnosis, Finding, Level, Step, skip
 from imdsd.doctor.machine.editors import judge_editors
-from imdsd.doctor.machine.files import judge_files
+from imdsd.doctor.machine.files import is_there, judge_files
 from imdsd.doctor.machine.proxies import judge_proxies
 from imdsd.doctor.machine.running import meet, name_of
 from imdsd.doctor.machine.systemd import judge_units
@@ -209,7 +209,7 @@ class Examination:
     def _files(self) -> Iterable[Finding]:
         around, daemon, subject = self._around, self._target().daemon, self.subject
         places = candidates(around.environ, uid=around.uid, root=around.root)
-        directory = next((each for each in places if each.exists()), None)
+        directory = next((each for each in places if is_there(each)), None)
         if daemon is not None:
             directory = daemon.bearer_file.parent
         source = Path(subject.config.source) if subject is not None else None

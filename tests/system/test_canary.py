@@ -330,3 +330,60 @@ async def test_a_canary_in_a_log_line_is_found(daemons, sandbox, tokens, canarie
         log.write(f"a careless line with {BEARER}\n")
     found = await leaks(daemons, daemon, canaries)
     assert list(found.values()) == [["bearer"]]
+
+
+async def examined(daemons, tokens, *words):
+    """What the doctor prints and writes in a shell that holds secrets of its own."""
+    bundle = daemons.place() / "bundle.json"
+    done = await daemons.cli(
+        "doctor",
+        "--config",
+        str(daemons.place() / "imdsd.toml"),
+        "--verify",
+        "--bundle",
+        str(bundle),
+        *words,
+        CANARY_HEADER=VARIABLE_HEADER,
+        CANARY_TOKEN=tokens.variable,
+        AWS_CONTAINER_AUTHORIZATION_TOKEN=BEARER,
+        AWS_SECRET_ACCESS_KEY=PRINTED,
+        AWS_ACCESS_KEY_ID="AKIAEXAMPLE",
+        HTTPS_PROXY=f"http://user:{HEADER}@127.0.0.1:1",
+    )
+    return done.stdout, done.stderr, bundle.read_text()
+
+
+async def test_what_the_doctor_says_and_writes_tells_no_secret(daemons, sandbox, tokens, canaries):
+    daemon = await start(daemons, sandbox, tokens, "json").ready()
+    await learn_credentials(daemon, canaries)
+    repeated = (daemons.place() / "command").read_text()
+    seen = ""
+    for words, spoil in (
+        ((), lambda *_: None),
+        (("--json", "--role", "http"), lambda *_: None),
+        (("--role", "variable"), lambda *_: None),
+        ((), spoil_mint),
+        (("--role", "file"), spoil_mint),
+        ((), spoil_check),
+        (
+            (),
+            lambda *_: sandbox.sts.faults.always(
+                faults.error("AccessDenied", f"no access with {repeated}")
+            ),
+        ),
+        ((), spoil_answer),
+        ((), spoil_claims),
+    ):
+        spoil(tokens, sandbox)
+        for text in await examined(daemons, tokens, *words):
+            assert canaries.found_in(text) == [], text
+            seen += text
+        sandbox.sts.faults.clear()
+        (daemons.place() / "works").touch()
+        tokens.become()
+    # Or it did not come where a secret is at hand.
+    for code in (
+        "signature.verified", "sts.exchanged", "token.mint-failed", "claims.audience",
+        "sts.access-denied", "sts.odd-answer", "daemon.running", "sdks.shadowed",
+    ):  # fmt: skip
+        assert code in seen, code

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -150,3 +152,29 @@ def test_the_document_is_stable_and_json():
 def test_the_exit_status_counts_warnings_only_when_asked_to(findings, lenient, strict):
     assert exit_status(findings, strict=False) == lenient
     assert exit_status(findings, strict=True) == strict
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who is not root")
+def test_places_that_may_not_be_looked_into_break_no_check(tmp_path):
+    """As after `su`, which leaves XDG_RUNTIME_DIR and the folder of the user before."""
+    script = (
+        "import json, os, pathlib, sys\n"
+        "from imdsd.clock import SystemClock\n"
+        "from imdsd.doctor.examination import Examination, Order\n"
+        "from imdsd.doctor.finding import Surroundings\n"
+        "locked = pathlib.Path(sys.argv[1])\n"
+        "os.setgroups([]); os.setuid(12345)\n"
+        "environ = {'XDG_RUNTIME_DIR': str(locked / 'run'), 'CODESPACES': 'true'}\n"
+        "around = Surroundings(environ, 12345, locked / 'home', SystemClock(), pathlib.Path('/'),"
+        " locked / 'folder')\n"
+        "order = Order({'config': '/dev/null'}, offline=True)\n"
+        "print(json.dumps([each.code for each in Examination(order, around).walk()]))\n"
+    )
+    (tmp_path / "locked").mkdir(mode=0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "locked")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not [code for code in json.loads(done.stdout) if code.endswith("crashed")]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imdsd.doctor.finding import Diagnosis, Level, Step
+from imdsd.doctor.machine.files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,9 +62,9 @@ def judge_editors(environ: Mapping[str, str], *, folder: Path, port: int) -> Ite
 def _devcontainer(folder: Path) -> Path | None:
     for place in (folder, *folder.parents):
         for name in _PLACES:
-            if (place / name).is_file():
+            if is_there(place / name):
                 return place / name
-        if (place / ".git").exists():
+        if is_there(place / ".git"):
             return None
     return None
 

@@ -68,7 +68,7 @@ def judge_files(
         *(_file(config, trusts, private=False) if config else ()),
         *(_file(token, trusts, private=True) if token else ()),
     ]
-    looked = [path for path in (directory, config, token) if path and path.exists()]
+    looked = [path for path in (directory, config, token) if path and is_there(path)]
     yield from found
     if found:
         return
@@ -120,6 +120,11 @@ def _judge(
         yield WRITABLE(f"{path} has mode {mode}: others may write to it", **told)
     elif private and found.st_mode & _ANYBODY:
         yield READABLE(f"{path} has mode {mode}: everybody may read it", **told)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything is there that this user may look at."""
+    return _lstat(path) is not None
 
 
 def _lstat(path: Path) -> os.stat_result | None:
