@@ -150,17 +150,16 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 def fulfil(plan: Plan, worker: Worker, installer: Installer, arguments: argparse.Namespace) -> int:
     """Show a plan, or ask what there is to ask and carry it out."""
-    for note in plan.notes:
-        sys.stderr.write(f"imdsd: {note}\n")
     if not plan.steps:
         _say("nothing to do")
-    elif arguments.dry_run:
-        sys.stdout.writelines(f"{line}\n" for line in shown(plan))
-        return 0
+    if arguments.dry_run:
+        for line in shown(plan):
+            _say(line)
     else:
         _settle(plan.questions, installer, yes=arguments.yes)
-    if not arguments.dry_run:
         worker.carry_out(plan)
+    for note in plan.notes:
+        sys.stderr.write(f"imdsd: {note}\n")
     return 0
 
 
@@ -197,5 +196,6 @@ def _name_of(uid: int) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    # A path may be no text; stderr writes such bytes so by itself.
+    sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
     sys.stdout.flush()

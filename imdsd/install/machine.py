@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imdsd.errors import InstallError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from imdsd.install.carrying import Runner
@@ -52,9 +52,11 @@ class Machine:
             self.run(self.systemctl("is-active", unit)).text.strip() in _UP
         )
 
-    def manages_user(self) -> bool:
-        """Whether the user's own service manager answers."""
-        return self.run(self.systemctl("show-environment")).code == 0
+    def managers_variables(self) -> Mapping[str, str] | None:
+        """Return the variables of the service manager; None where it does not answer."""
+        shown = self.run(self.systemctl("show-environment"))
+        pairs = (line.partition("=") for line in shown.text.splitlines())
+        return {name: value for name, _, value in pairs} if shown.code == 0 else None
 
     def has_account(self) -> bool:
         """Whether the daemon's user is there."""

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NEXT = "`imdsd status` shows how it stands; shells that open from now on have the variables"
+"""What to tell a person once a daemon was started."""
+
+
 class Part(StrEnum):
     """What a file belongs to; each part can be taken out by itself."""
 

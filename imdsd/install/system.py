@@ -9,7 +9,7 @@ from imdsd.errors import InstallError
 from imdsd.host.listening.ec2 import ec2_evidence
 from imdsd.install.comparing import presume, to_install, to_uninstall
 from imdsd.install.machine import ACCOUNT
-from imdsd.install.plan import Part, Plan, Receipt, RemoveFolder, Run, Wanted, Whole
+from imdsd.install.plan import NEXT, Part, Plan, Receipt, RemoveFolder, Run, Wanted, Whole
 from imdsd.install.texts import snippets
 from imdsd.install.texts.blocks import Block
 from imdsd.install.units import SYSUSERS, render_unit
@@ -88,8 +88,9 @@ def plan_system(request: SystemRequest, *, receipt: Receipt, machine: Machine, d
     accounts, receipt = _making_account(request, changes.receipt, machine)
     starts = _starting(request, changes, accounts, machine)
     receipt = replace(receipt, units=_with(receipt.units, *request.units))
+    steps = (*changes.steps, *accounts, *starts)
     notes = tuple(_notes(request, accounts, machine))
-    return Plan((*changes.steps, *accounts, *starts), receipt, notes)
+    return Plan(steps, receipt, (*notes, NEXT) if steps and machine.has_systemd else notes)
 
 
 def _wanted(request: SystemRequest, root: Path) -> Iterator[Wanted]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsd.errors import InstallError
 from imdsd.install.comparing import presume, to_install, to_uninstall
-from imdsd.install.plan import Part, Plan, Run, Wanted, Whole
+from imdsd.install.plan import NEXT, Part, Plan, Run, Wanted, Whole
 from imdsd.install.texts import snippets
 from imdsd.install.texts.blocks import Block
 from imdsd.install.texts.profiles import Profile, ProfilesBlock
@@ -116,12 +116,8 @@ def plan_user(request: UserRequest, *, receipt: Receipt, machine: Machine, disk:
     """Return what installs the daemon for a user, or what is left of it to do."""
     home = request.home
     managed = request.service and machine.has_systemd
-    if managed and not machine.manages_user():
-        raise InstallError(
-            f"the service manager of {home.name} does not answer, as there is no session of"
-            f" {home.name}: log in as {home.name} (su and sudo do not), or have it run without:"
-            f" sudo loginctl enable-linger {home.name}"
-        )
+    if managed:
+        _refuse_unmanageable(home, machine)
     wanted = tuple(_wanted(request, managed=managed))
     if request.service and receipt.entry(home.aws_config) and not request.profiles:
         wanted = (*wanted, _profiles(request))  # the roles that had profiles are gone
@@ -131,10 +127,28 @@ def plan_user(request: UserRequest, *, receipt: Receipt, machine: Machine, disk:
         return Plan(changes.steps, receipt, tuple(_without_systemd(request)))
     starts = tuple(_starting(request, changes, machine))
     receipt = replace(receipt, units=(SERVICE,))
+    notes = (NEXT,) if starts else ()
     if not machine.lingers(home.name):
         receipt = replace(receipt, lingering=home.name)
         starts = (*starts, _linger(home.name))
-    return Plan((*changes.steps, *starts), receipt)
+    return Plan((*changes.steps, *starts), receipt, notes)
+
+
+def _refuse_unmanageable(home: Home, machine: Machine) -> None:
+    variables = machine.managers_variables()
+    if variables is None:
+        raise InstallError(
+            f"the service manager of {home.name} does not answer, as there is no session of"
+            f" {home.name}: log in as {home.name} (su and sudo do not), or have it run without:"
+            f" sudo loginctl enable-linger {home.name}"
+        )
+    name = "XDG_CONFIG_HOME"
+    if replace(home, environ=variables).configuration_folder != home.configuration_folder:
+        raise InstallError(
+            f"{name} is {home.environ.get(name, 'not set')} here, and"
+            f" {variables.get(name, 'not set')} for your service manager, which would not find the"
+            f" unit: run this as the other is, with env -u {name} or {name}=…"
+        )
 
 
 def _wanted(request: UserRequest, *, managed: bool) -> Iterator[Wanted]:

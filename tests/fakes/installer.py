@@ -26,6 +26,7 @@ class FakeCommands:
         self.groups: dict[str, list[str]] = {}
         self.users = {"alice", "bob"}
         self.manager = True
+        self.variables = "HOME=/home/alice\n"
         self.installed = True
         self.fails: dict[str, str] = {}
         self.done: list[str] = []
@@ -48,7 +49,7 @@ class FakeCommands:
         if verb == "--version":
             return Outcome(0 if self.installed else 127)
         if verb == "show-environment":
-            return Outcome(0 if self.manager else 1)
+            return Outcome(0, self.variables) if self.manager else Outcome(1)
         if verb == "is-enabled":
             return Outcome(0, "enabled\n" if units <= self.enabled else "disabled\n")
         if verb == "is-active":
@@ -122,7 +123,7 @@ class Site:
         self.commands = FakeCommands(root)
         self.environ: dict[str, str] = {"HOME": str(self.home), "SHELL": "/bin/bash"}
         self.answers: list[bool] | None = None
-        self.asked: list[str] = []
+        self.answer = self._ask
         self.uid = os.geteuid() if uid is None else uid
         self.interpreter = Path("/usr/bin/python3")
         self.private: tuple[Path, ...] = ()
@@ -136,14 +137,13 @@ class Site:
             run=self.commands,
             interpreter=self.interpreter,
             search_path=(),
-            ask=None if self.answers is None else self._ask,
+            ask=None if self.answers is None else self.answer,
             root=self.root,
             private=self.private,
             folder=self.folder,
         )
 
     def _ask(self, question: str) -> bool:
-        self.asked.append(question)
         return self.answers.pop(0)
 
     def run(self, verb: str, *words: str) -> int:

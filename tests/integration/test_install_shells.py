@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 
 import pytest
 
 from tests.integration.daemon import running_daemon
-from tests.support import BIN, need, scrubbed_environ
+from tests.support import BIN, measured_environ, need, scrubbed_environ
 
 AS_ASKED_FOR = {
     "bash": ("bash", "-i", "-c"),
@@ -47,7 +49,7 @@ def home(demo, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     for name in (".bashrc", ".profile", ".zshenv"):
         (home / name).write_text("MINE=1\nexport MINE")
-    environ = scrubbed_environ(home)
+    environ = measured_environ(home)
     demo.room.run(BIN / "imdsd", "install", "--shell", "bash,zsh,fish", environ=environ)
     return home
 
@@ -111,7 +113,7 @@ def test_boto3_is_served_by_the_profile_of_a_further_role(house, tmp_path):
     words = ("demo", "--listen", "127.0.0.1:9446", "--config", str(config))
     (work := tmp_path / "daemon").mkdir()
     with running_daemon(house, work, *words) as daemon:
-        environ = scrubbed_environ(
+        environ = measured_environ(
             home,
             IMDSD_RUNTIME_DIR=daemon.environ["IMDSD_RUNTIME_DIR"],
             AWS_ENDPOINT_URL_STS=daemon.variables["AWS_ENDPOINT_URL_STS"],
@@ -129,7 +131,7 @@ def test_a_user_without_systemd_is_served_and_keeps_nothing(demo, tmp_path):
     """The whole round trip by the command itself, in a home of its own."""
     (tmp_path / ".bashrc").write_bytes(b"# mine, without an end")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
-    environ = scrubbed_environ(tmp_path, IMDSD_RUNTIME_DIR=demo.environ["IMDSD_RUNTIME_DIR"])
+    environ = measured_environ(tmp_path, IMDSD_RUNTIME_DIR=demo.environ["IMDSD_RUNTIME_DIR"])
     arn = "arn:aws:iam::123456789012:role/dev"
     imdsd = (*WITHOUT_SYSTEMD, BIN / "imdsd")
     install = (*imdsd, "install", "--user", "--shell", "bash", "--role-arn", arn)
@@ -152,3 +154,46 @@ def test_the_snippet_is_what_a_shell_can_parse(tmp_path):
     subprocess.run(words, env=environ, check=True, capture_output=True)
     for program, name in (("dash", ".profile"), ("bash", ".bashrc"), ("zsh", ".zshenv"), ("fish", ".config/fish/conf.d/imdsd.fish")):  # fmt: skip
         subprocess.run((need(program), "-n", tmp_path / name), check=True)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1), ("", 1)])
+def test_a_person_at_a_terminal_is_asked(tmp_path, answer, status):
+    foreign = tmp_path / ".config/fish/conf.d/imdsd.fish"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("# theirs\n")
+    person, terminal = pty.openpty()
+    with (
+        os.fdopen(person, "r+b", buffering=0) as typed,
+        os.fdopen(terminal, "r+b", buffering=0) as shown,
+    ):
+        typed.write(answer.encode() + b"\n")
+        done = subprocess.run(
+            (BIN / "imdsd", "install", "--shell", "fish"),
+            env=measured_environ(tmp_path),
+            stdin=shown,
+            stderr=shown,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        said = typed.read(4096).decode()
+    assert done.returncode == status
+    assert f"{foreign} stands there already and is not of imdsd. Go on all the same? [y/N]" in said
+    assert (foreign.read_text() == "# theirs\n") is (status != 0)
+
+
+def test_off_a_terminal_nobody_is_asked(tmp_path):
+    foreign = tmp_path / ".config/fish/conf.d/imdsd.fish"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("# theirs\n")
+    words = (BIN / "imdsd", "install", "--shell", "fish")
+    done = subprocess.run(
+        words,
+        env=measured_environ(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--yes goes on all the same. Nothing was done." in done.stderr
+    assert foreign.read_text() == "# theirs\n"

@@ -374,6 +374,15 @@ def test_without_a_session_a_user_is_told_how_to_get_one(own):
     assert own.everything() == before
 
 
+def test_a_service_manager_with_another_folder_is_told_before_it_fails(own):
+    own.environ["XDG_CONFIG_HOME"] = str(own.home / "elsewhere")
+    with pytest.raises(InstallError, match=r"elsewhere here, and not set for your service manager"):
+        own.install("--user", *FLAGS)
+    own.commands.variables += f"XDG_CONFIG_HOME={own.home}/elsewhere\n"
+    own.install("--user", *FLAGS)
+    assert (own.home / "elsewhere/systemd/user/imdsd.service").exists()
+
+
 def test_root_does_not_write_into_the_home_of_somebody_else(tmp_path):
     site = Site(tmp_path, uid=4242)
     with pytest.raises(InstallError, match="run it as that user, without sudo"):
@@ -536,6 +545,21 @@ def test_a_command_that_fails_says_what_is_done_and_how_to_go_on(site):
     assert site.commands.up == {"imdsd.socket", "imdsd.service"}
     site.uninstall("--system")
     assert site.everything() == before
+
+
+def test_a_file_that_changes_meanwhile_is_not_lost(site):
+    unit = site.root / "etc/systemd/system/imdsd.service"
+    unit.write_text("theirs")
+
+    def somebody_else(question):
+        unit.write_text("theirs, and new")
+        return True
+
+    site.answers = []
+    site.answer = somebody_else
+    with pytest.raises(InstallError, match=r"imdsd\.service changed in this moment; run it again"):
+        site.install("--system", *FLAGS)
+    assert unit.read_text() == "theirs, and new"
 
 
 def test_what_was_interrupted_can_be_taken_back(site):
