@@ -28,6 +28,7 @@ mount --bind "$HOME" "$HOME"
 for name in passwd group; do mount --bind "$HOME/etc/$name" "/etc/$name"; done
 mount -o remount,bind,ro /
 cd "$HOME/work"
+git init --quiet
 curl -fsS -X POST "$AWS_ENDPOINT_URL/moto-api/reset" > "$OUT/reset"
 
 serve() {
@@ -114,6 +115,7 @@ class Reader:
             TMPDIR=str(self.home / "tmp"),
             IMDSD_RUNTIME_DIR=str(self.home / "run/imdsd"),
             GITPOD_ENVIRONMENT_ID="here",
+            EMAIL="reader@example.com",
             TOKEN_URL=self.cloud["token_url"],
             AWS_ENDPOINT_URL=self.cloud["aws_url"],
             AWS_ENDPOINT_URL_STS=self.cloud["sts_url"],

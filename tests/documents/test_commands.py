@@ -34,7 +34,7 @@ def advice(block):
 def machine(tmp_path_factory):
     if os.geteuid() != 0:
         lack("root, to mount")
-    for program in ("bash", "curl", "ip", "script", "/usr/bin/aws"):
+    for program in ("bash", "curl", "git", "ip", "script", "/usr/bin/aws"):
         need(program)
     every = "\n".join(path.read_text() for path in DOCUMENTS)
     arns = sorted(set(re.findall(r"arn:aws:iam::\d{12}:role/[\w/-]+", every)))

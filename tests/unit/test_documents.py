@@ -127,10 +127,7 @@ def test_toml_snippets_are_sound_configurations(snippet, tmp_path):
 
 
 def test_the_readme_has_snippets_to_check():
-    assert {each.language for each in blocks("sh", "yaml") if each.document == "README.md"} == {
-        "sh",
-        "yaml",
-    }
+    assert [each for each in blocks("sh") if each.document == "README.md"]
 
 
 @pytest.mark.parametrize("snippet", [s for s in blocks("json") if '"Statement"' in s.text], ids=str)  # fmt: skip
