@@ -238,10 +238,14 @@ def _cleaning(receipt: Receipt, machine: Machine) -> Iterator[Run | RemoveFolder
         yield Run(machine.systemctl("daemon-reload"), "have systemd forget the units")
     if (folder := machine.root / "run/imdsd-user").is_dir():
         yield RemoveFolder(folder, "of daemons of users")
-    if receipt.account and machine.has_account():
-        yield Run(("userdel", receipt.account), "remove the user that was made for it")
-        # 6: there is no such group; userdel removes it where nobody else is in it.
-        yield Run(("groupdel", receipt.account), "remove its group", accepted=(6,))
-    elif machine.has_group():
-        for name in receipt.members:
+    if receipt.account:
+        if machine.has_account():
+            yield Run(("userdel", receipt.account), "remove the user that was made for it")
+        if machine.has_group():
+            # 6: there is no such group; userdel removes it where nobody else is in it.
+            yield Run(("groupdel", receipt.account), "remove its group", accepted=(6,))
+        return
+    members = machine.members()
+    for name in receipt.members:
+        if name in members:
             yield Run(("gpasswd", "--delete", name, ACCOUNT), f"take {name} out of the group")

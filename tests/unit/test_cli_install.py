@@ -611,6 +611,73 @@ def test_a_receipt_that_is_none_is_told(own):
         own.uninstall("--user")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"version": 1', '"version": 2'),
+        ('"kind": "block"', '"kind": 7'),
+        ('"existed": false', '"existed": false, "later": 1'),
+        ('"folders": [', '"folders": [7,'),
+    ],
+)
+def test_a_receipt_of_another_shape_is_not_guessed_at(own, old, new):
+    own.install("--shell", "bash")
+    receipt = own.home / ".local/state/imdsd/install.json"
+    text = receipt.read_text()
+    assert old in text
+    receipt.write_text(text.replace(old, new))
+    with pytest.raises(InstallError, match="is no receipt of an installation"):
+        own.uninstall("--shell")
+
+
+def test_the_receipt_is_for_its_owner_alone(own):
+    own.install("--shell", "bash")
+    receipt = own.home / ".local/state/imdsd/install.json"
+    assert receipt.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_part_can_be_taken_out_and_the_rest_later(own):
+    (own.home / ".bashrc").write_text("mine\n")
+    before = set(own.everything())
+    own.install("--user", *FLAGS)
+    own.uninstall("--shell")
+    assert (own.home / ".bashrc").read_text() == "mine\n"
+    assert own.commands.up == {"imdsd.service"}
+    own.uninstall("--user")
+    assert {name for name in own.everything() if "var/lib/systemd" not in name} == before
+
+
+def test_what_will_be_asked_is_shown_in_a_dry_run(site, capsys):
+    (site.root / "etc/systemd/system/imdsd.service").write_text("theirs\n")
+    site.install("--system", "--dry-run", *FLAGS)
+    assert "    asked first: " in capsys.readouterr().out
+
+
+def test_a_unit_that_is_up_but_not_enabled_is_enabled(site):
+    site.install("--system", *FLAGS)
+    site.commands.enabled.clear()
+    site.commands.done.clear()
+    site.install("--system", *FLAGS)
+    assert site.commands.done == ["systemctl enable imdsd.socket imdsd.service"]
+
+
+def test_a_group_that_outlived_its_user_goes_too(site):
+    site.install("--system", *FLAGS)
+    site.commands.users.remove("imdsd")
+    site.uninstall("--system")
+    assert site.commands.groups == {}
+
+
+def test_shells_of_the_system_alone_can_be_taken_out(site):
+    before = site.everything()
+    site.install("--system", *FLAGS)
+    site.uninstall("--system", "--shell")
+    assert not (site.root / "etc/profile.d/imdsd.sh").exists()
+    assert site.commands.up
+    site.uninstall("--system")
+    assert site.everything() == before
+
+
 def test_nothing_to_uninstall_is_no_failure(own, capsys):
     assert own.uninstall("--user") == 0
     assert capsys.readouterr().out == "nothing to do\n"
