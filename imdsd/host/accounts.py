@@ -12,6 +12,9 @@ from imdsd.errors import ConfigurationError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# (gid_t) -1, which to chown(2) is no group but "leave it as it is".
+_NO_GROUP = 2**32 - 1
+
 
 def uids_of(users: Iterable[str], groups: Iterable[str]) -> frozenset[int]:
     """Return the ids of these users and of every member of these groups.
@@ -50,6 +53,9 @@ def gid_of(group: str | None) -> int | None:
     """Return a group's id, None for no group; raise `ConfigurationError` when there is none."""
     if group is None:
         return None
+    # A container may be in a group that has a number only.
+    if group.isdecimal() and int(group) < _NO_GROUP:
+        return int(group)
     try:
         return _group(group).gr_gid
     except (KeyError, OverflowError):

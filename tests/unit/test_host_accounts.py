@@ -98,7 +98,19 @@ def test_a_single_group_is_known_by_name_and_by_number():
     assert gid_of(None) is None
 
 
-@pytest.mark.parametrize("name", [NOT_THERE, "99999999999999999999"])
+def test_a_group_for_the_bearer_may_have_a_number_and_no_name():
+    number = next(gid for gid in range(2000, 60000) if not has_name(gid))
+    assert gid_of(str(number)) == number
+
+
+def has_name(gid):
+    try:
+        return bool(grp.getgrgid(gid))
+    except KeyError:
+        return False
+
+
+@pytest.mark.parametrize("name", [NOT_THERE, str(2**32 - 1), "99999999999999999999"])
 def test_a_group_for_the_bearer_that_is_not_there_is_named_with_its_key(name):
     with pytest.raises(ConfigurationError) as caught:
         gid_of(name)
