@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
 
 from tests.documents.blocks import DOCUMENTS, NEEDS, blocks, blocks_of, name_of
-from tests.documents.reader import Reader, cloud, missing, shell_blocks
-from tests.support import lack, need, room
+from tests.documents.reader import Reader, missing, shell_blocks
 
 LANGUAGES = {"sh", "text", "json", "yaml", "toml", "ini"}
 HOW_TO = """
@@ -28,19 +26,6 @@ READ = [path for path in DOCUMENTS if shell_blocks(blocks_of(path))]
 def advice(block):
     needs = ", ".join(f"`# needs {name}`" for name in sorted(NEEDS))
     return HOW_TO.format(block=block, needs=needs)
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    if os.geteuid() != 0:
-        lack("root, to mount")
-    for program in ("bash", "curl", "git", "ip", "script", "/usr/bin/aws"):
-        need(program)
-    every = "\n".join(path.read_text() for path in DOCUMENTS)
-    arns = sorted(set(re.findall(r"arn:aws:iam::\d{12}:role/[\w/-]+", every)))
-    directory = tmp_path_factory.mktemp("aws")
-    with room() as made, cloud(made, directory, arns) as told:
-        yield made, told
 
 
 @pytest.mark.parametrize("document", READ, ids=name_of)

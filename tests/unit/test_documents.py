@@ -102,7 +102,7 @@ def test_json_snippets_parse(snippet):
 
 @pytest.mark.parametrize("snippet", blocks("yaml"), ids=str)
 def test_yaml_snippets_parse(snippet):
-    assert isinstance(yaml.safe_load(snippet.text), dict)
+    assert all(isinstance(each, dict) for each in yaml.safe_load_all(snippet.text))
 
 
 @pytest.mark.parametrize("snippet", blocks("sh"), ids=str)
