@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imdsd.daemon.boot import define_roles
-from imdsd.doctor.chain.configuration import read_configuration
+from imdsd.doctor.chain.configuration import NO_ROLE, read_configuration
 from imdsd.doctor.chain.exchange import exchange, look_at_sts
 from imdsd.doctor.chain.signature import can_verify, verify
 from imdsd.doctor.chain.token import mint
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CRASHED = "this check itself failed"
 _USUAL_LISTEN = (("127.0.0.1", 9254),)
+# Who gives these wants this very way walked, whatever daemon runs beside.
+_OF_THE_WAY = ("role_arn", "token_command", "token_file")
 # Editors forward what a program of the user's own may listen on.
 _UNPRIVILEGED = 1024
 
@@ -110,6 +112,8 @@ class Examination:
             self._order.flags, self._around.environ, role_name=self._order.role_name
         )
         self.subject = reading.subject
+        if self._is_elsewhere():
+            return [each for each in reading.findings if each.code != NO_ROLE.code]
         return reading.findings
 
     def _mint(self) -> Iterator[Finding]:
@@ -171,14 +175,33 @@ class Examination:
         """Say why no token is minted; nothing where one is."""
         if self.subject is None:
             return "the configuration cannot be used"
-        return "not asked for (--offline)" if self._order.offline else ""
+        if self._order.offline:
+            return "not asked for (--offline)"
+        return self._is_elsewhere()
+
+    def _is_elsewhere(self) -> str:
+        """Say why the daemon that runs does not go this shell's way; nothing where it may."""
+        daemon = self._meet().daemon
+        if daemon is None or any(self._order.flags.get(each) for each in _OF_THE_WAY):
+            return ""
+        owner = daemon.record.uid
+        if owner != self._around.uid:
+            whose = name_of(owner)
+            return f"the daemon of {whose} does it by itself (see its way as {whose})"
+        if self.subject is not None and self.subject.role is None:
+            return "the daemon does it by itself, with a role that this shell does not know"
+        return ""
 
     def _not_exchanging(self) -> str:
         return self._not_minting() or ("" if self._fit else "there is no token that is fit for STS")
 
     def _daemon(self) -> Iterable[Finding]:
-        self.encounter = meet(self._around, listen=self._listen())
-        return self.encounter.findings
+        return self._meet().findings
+
+    def _meet(self) -> Encounter:
+        if self.encounter is None:
+            self.encounter = meet(self._around, listen=self._listen())
+        return self.encounter
 
     def _listen(self) -> tuple[tuple[str, int], ...]:
         if self.subject is None:

@@ -13,15 +13,16 @@ from imdsd.doctor.examination import Examination, Order, crashed
 from imdsd.doctor.finding import Finding, Level, Step, Surroundings
 from imdsd.doctor.rendering import Style, as_document, exit_status
 from imdsd.errors import UsageError
+from tests.fakes.daemon import running_daemon
 from tests.fakes.examined import codes
 
 ARN = "arn:aws:iam::123456789012:role/dev"
 
 
-def examine(tmp_path, *, environ=None, role_name=None, offline=True, **flags):
+def examine(tmp_path, *, environ=None, uid=None, role_name=None, offline=True, **flags):
     around = Surroundings(
         environ or {},
-        os.geteuid(),
+        os.geteuid() if uid is None else uid,
         tmp_path,
         SystemClock(),
         root=tmp_path / "no-such-root",
@@ -50,6 +51,33 @@ def test_what_needs_a_configuration_says_so(tmp_path):
     for step in (Step.TOKEN, Step.SIGNATURE, Step.STS):
         (found,) = [each for each in findings if each.step is step]
         assert (found.level, found.found) == (Level.SKIPPED, "the configuration cannot be used")
+
+
+def test_a_daemon_with_a_role_of_its_own_needs_none_in_this_shell(tmp_path):
+    with running_daemon(tmp_path / "run") as daemon:
+        findings = examine(tmp_path, environ=daemon.environ, offline=False)
+    assert not [each for each in findings if each.code == "configuration.no-role"]
+    (token,) = [each for each in findings if each.step is Step.TOKEN]
+    assert (token.level, "with a role that this shell does not know" in token.found) == (
+        Level.SKIPPED,
+        True,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a daemon of root, met by another user")
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [({}, "token.skipped"), ({"role_arn": ARN, "token_command": "false"}, "token.mint-failed")],
+)
+def test_the_way_of_another_user_s_daemon_is_walked_when_asked_for_alone(tmp_path, flags, code):
+    with running_daemon(tmp_path / "run") as daemon:
+        findings = examine(
+            tmp_path, environ=daemon.environ, uid=65534, offline=False, region="eu-west-1", **flags
+        )
+    tokens = [each for each in findings if each.step is Step.TOKEN]
+    assert codes(tokens) == [code]
+    if not flags:
+        assert "the daemon of root does it by itself" in tokens[0].found
 
 
 def test_offline_mints_nothing_and_asks_nobody(tmp_path):
