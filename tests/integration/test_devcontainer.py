@@ -164,6 +164,19 @@ def test_a_shell_that_opens_later_is_served_by_the_service(container):
     assert (container.place / "home/mints").exists()
 
 
+def test_the_doctor_finds_nothing_amiss_in_such_a_shell(container):
+    path = os.pathsep.join((str(container.place / "bin"), container.shell_environ["PATH"]))
+    environ = {**container.shell_environ, "GITPOD_ENVIRONMENT_ID": "0191b6c5", "PATH": path}
+    words = 'cd "$0" && exec imdsd doctor --role-arn "$1" --json'
+    with container.service():
+        done = container.run("sh", "-c", words, container.repository, ROLE, environ=environ)
+    findings = json.loads(done.stdout)["findings"]
+    amiss = {each["code"] for each in findings if each["level"] in ("warning", "failure")}
+    # The STS of this test, which is on loopback.
+    assert amiss == {"sdks.sts-on-loopback"}
+    assert "editors.ignored" in {each["code"] for each in findings}
+
+
 def test_a_shell_of_another_user_is_not_served_by_the_metadata_service(container):
     """The control: it is the user that lets the others in."""
     with container.service():
