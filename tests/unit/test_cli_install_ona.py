@@ -37,6 +37,7 @@ def test_one_command_writes_both_files_and_runs_nothing(site, capsys):
     told = capsys.readouterr()
     assert [line.split()[0] for line in told.out.splitlines()] == ["write", "write"]
     assert "names the image" in told.err
+    assert "commit what is written" in told.err
     assert service(site)["commands"]["start"].endswith(f"serve --standby --role-arn {ARN}\n")
     assert "imdsd==1" in container(site)["onCreateCommand"]
     assert site.commands.done == []
@@ -47,7 +48,7 @@ def test_a_second_run_has_nothing_to_do(site, capsys):
     before = site.everything()
     capsys.readouterr()
     assert site.install(*FLAGS) == 0
-    assert capsys.readouterr().out == "nothing to do\n"
+    assert capsys.readouterr() == ("nothing to do\n", "")
     assert site.everything() == before
 
 

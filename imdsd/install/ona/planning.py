@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from imdsd.install.ona.repository import Change
     from imdsd.install.plan import Step
 
+_NEXT = (
+    "commit what is written; new environments have it, others once their dev container is rebuilt"
+)
 _REASONS = {
     "automations.yaml": "a service that starts the daemon with every environment",
     "devcontainer.json": "imdsd in the container, and variables that lead every SDK to it",
@@ -21,8 +24,10 @@ _REASONS = {
 def plan_of(changes: Iterable[Change]) -> Plan:
     """Return the steps that make the changes; nothing about them is noted elsewhere."""
     changes = tuple(changes)
-    remarks = tuple(each.remark for each in changes if each.remark)
-    return Plan(tuple(_steps(changes)), receipt=None, notes=remarks)
+    notes = [each.remark for each in changes if each.remark]
+    if changes:
+        notes.append(_NEXT)
+    return Plan(tuple(_steps(changes)), receipt=None, notes=tuple(notes))
 
 
 def _steps(changes: Iterable[Change]) -> Iterator[Step]:
