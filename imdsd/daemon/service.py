@@ -15,7 +15,13 @@ from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
 from imdsd.daemon.files import CredentialFiles, held_by
-from imdsd.daemon.listeners import Bound, bind_all, wanted_listeners, without_hiding
+from imdsd.daemon.listeners import (
+    Bound,
+    bind_all,
+    stop_accepting,
+    wanted_listeners,
+    without_hiding,
+)
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
@@ -188,7 +194,7 @@ class Daemon:
         server = await asyncio.get_running_loop().create_server(
             lambda: door.protocol(listener), sock=bound.opened, backlog=BACKLOG
         )
-        stack.callback(server.close)
+        stack.push_async_callback(stop_accepting, server)
 
     def _announce(self, bound: Sequence[Bound]) -> None:
         record = DaemonRecord(
