@@ -65,7 +65,9 @@ class SystemRequest:
         """The units to enable; the address comes and goes with its socket."""
         if self.for_user:
             return (f"imdsd@{self.for_user}.service",)
-        return (SOCKET, *((LINK_LOCAL,) if self.link_local else ()), SERVICE)
+        # A connection to the first socket may start the service, which brings the second one
+        # along; the other way round the first would come too late.
+        return (*((LINK_LOCAL,) if self.link_local else ()), SOCKET, SERVICE)
 
 
 def plan_system(request: SystemRequest, *, receipt: Receipt, machine: Machine, disk: Disk) -> Plan:
@@ -169,11 +171,13 @@ def _starting(
         yield Run(machine.systemctl("enable", *units), "start the daemon at boot")
     if not machine.has_systemd:
         return
-    if changed or len(up) < len(units):
-        # All at once: a socket does not start beside a service that runs without it.
-        yield Run(machine.systemctl("restart", *units), "take the new units over")
-    elif machine.root / CONFIGURATION in changes.paths or steps:
-        services = [unit for unit in units if unit.endswith(".service")]
+    services = [unit for unit in units if unit.endswith(".service")]
+    others = {path.name for path in changes.paths} & {SOCKET, LINK_LOCAL, ADDRESSES}
+    if others or len(up) < len(units):
+        # No socket starts beside a service that runs, and a restart of both is two jobs to systemd.
+        yield Run(machine.systemctl("stop", *units), "make room for the sockets")
+        yield Run(machine.systemctl("start", *units), "take the new units over")
+    elif changed or machine.root / CONFIGURATION in changes.paths or steps:
         yield Run(machine.systemctl("restart", *services), "take the changes over")
 
 

@@ -61,13 +61,21 @@ class FakeCommands:
             assert units <= self.enabled, units
             self.enabled -= units
             self.up -= units if "--now" in names else set()
-        elif verb == "restart":
-            self.up |= units
+        elif verb in ("start", "stop", "restart"):
+            self._run(verb, units)
         elif verb == "clean":
             assert not units & self.up, "it cleans no unit that runs"
         else:
             assert verb == "daemon-reload", verb
         return Outcome(0)
+
+    def _run(self, verb, units) -> None:
+        self.up -= units if verb == "stop" else set()
+        if verb == "start":
+            assert not units & self.up, "no socket starts beside a service that runs"
+        if verb == "restart":
+            assert not any(name.endswith(".socket") for name in units), "these are two jobs to it"
+        self.up |= units if verb != "stop" else set()
 
     def _getent(self, base, *words) -> Outcome:
         name = words[-1]

@@ -129,9 +129,19 @@ def test_a_unit_that_changed_is_taken_over_by_a_restart(site):
     site.interpreter = site.interpreter.with_name("python3.11")
     site.commands.done.clear()
     site.install("--system", *FLAGS)
+    assert site.commands.done == ["systemctl daemon-reload", "systemctl restart imdsd.service"]
+
+
+def test_a_socket_that_is_new_starts_before_the_service(site):
+    site.install("--system", *FLAGS)
+    site.commands.done.clear()
+    site.install("--system", "--link-local", *FLAGS)
+    units = "imdsd-link-local.socket imdsd.socket imdsd.service"
     assert site.commands.done == [
         "systemctl daemon-reload",
-        "systemctl restart imdsd.socket imdsd.service",
+        f"systemctl enable {units}",
+        f"systemctl stop {units}",
+        f"systemctl start {units}",
     ]
 
 
