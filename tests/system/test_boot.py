@@ -1,6 +1,7 @@
 """The units, on a machine that systemd has booted: what an administrator and users see of them."""
 
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,24 @@ SERVICE = "imdsd.service"
 LINK_LOCAL = "imdsd-link-local.socket"
 DROP_IN = "/run/systemd/system/{unit}.d/of-the-test.conf"
 ADDRESSES = {"169.254.169.254", "169.254.170.2"}
+EC2 = {
+    "sys_vendor": "Amazon EC2",
+    "board_asset_tag": "i-0123456789abcdef0",
+    "bios_version": "4.11.amazon",
+}
+
+LIST_EVERYTHING = """
+find /etc /home/alice /home/bob -type f -exec sha256sum {} +
+{
+  find /etc /home/alice /home/bob
+  find /opt /root /srv /usr/local /var/lib /var/log -maxdepth 2
+  find /run -maxdepth 1 -name 'imdsd*'
+} | xargs -d '\\n' stat -c '%n %A %U:%G'
+"""
+# What systemd and the tools for accounts write down for themselves.
+KEPT_BY_OTHERS = re.compile(
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.(pwd|updated)|/var/l(ib|og)/(systemd|journal|private|wtmp|dbus)"
+)
 
 STREAM = """
 import collections, http.client, json, sys, threading
@@ -52,10 +71,11 @@ require("http").get(process.argv[2], (answer) =>
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A machine on which the service was enabled and started as an administrator would."""
+    """A machine on which `imdsd install` has made the daemon a service."""
     with installed(tmp_path_factory.mktemp("wheels")) as server:
         server.configure(server.settings())
-        server.machine.systemctl("enable", "--now", SERVICE)
+        server.before = everything(server.machine)
+        install(server, "--add-user", "alice")
         yield server
 
 
@@ -75,6 +95,17 @@ def changed(server):
     machine.systemctl("stop", "imdsd.socket", SERVICE)
     machine.systemctl("reset-failed")
     machine.systemctl("start", SERVICE)
+
+
+def everything(machine):
+    """Every path where an installation may leave something, with its mode, owner and content."""
+    lines = machine.run("sh", "-c", LIST_EVERYTHING).splitlines()
+    return {line for line in lines if not KEPT_BY_OTHERS.search(line)}
+
+
+def install(server, *words):
+    done = server.imdsd("install", "--system", *words)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{server.machine.told('imdsd*')}"
 
 
 def drop_in(machine, unit, text):
@@ -116,6 +147,14 @@ async def test_the_machine_is_up_only_when_there_are_credentials(server):
     assert machine.show("imdsd.socket", "UnitFileState") == "enabled"
 
 
+async def test_the_status_line_says_the_role_and_until_when(server, machine):
+    role = server.status()["roles"][0]
+    shown = machine.systemctl("status", SERVICE)
+    line = re.search(r"Status: (.*)", shown).group(1)
+    assert "dev" in line
+    assert role["expires_at"][11:16] in line
+
+
 async def test_the_daemon_has_no_privilege(machine):
     text = machine.run("cat", f"/proc/{machine.main_pid(SERVICE)}/status")
     told = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
@@ -137,6 +176,19 @@ async def test_a_request_after_a_kill_is_answered(server, machine):
     await served(server)
     assert machine.run("cat", "/run/imdsd/bearer") == bearer
     assert int(machine.show(SERVICE, "NRestarts")) == 1
+
+
+async def test_a_frozen_daemon_is_started_anew(server, changed):
+    drop_in(changed, SERVICE, "[Service]\nWatchdogSec=2\n")
+    changed.systemctl("restart", SERVICE)
+    frozen, fed = changed.main_pid(SERVICE), changed.instant(SERVICE, "Watchdog")
+    await eventually(lambda: changed.instant(SERVICE, "Watchdog") > fed, what="it is fed")
+    changed.run("kill", "-STOP", str(frozen))
+    await eventually(
+        lambda: changed.main_pid(SERVICE) not in (0, frozen), what="another main process"
+    )
+    assert "Watchdog timeout" in changed.told(SERVICE)
+    await served(server)
 
 
 async def test_a_reload_with_a_broken_file_fails_and_changes_nothing(server, changed):
@@ -219,13 +271,13 @@ async def test_the_group_is_served_and_nobody_else(server, machine):
 
 async def test_every_feature_works_within_the_sandbox(server, changed):
     # A token that a service leaves in a file, one by HTTP, and one by a program that compiles.
-    changed.write("/opt/mint.js", MINT_BY_NODE)
+    changed.write("/run/of-the-test/mint.js", MINT_BY_NODE)
     token = server.web_identity_token()
-    changed.write("/etc/imdsd/token", token, mode="640", owner="root:imdsd")
-    command = [need("node"), "/opt/mint.js", server.token_url]
+    changed.write("/run/of-the-test/token", token, mode="640", owner="root:imdsd")
+    command = [need("node"), "/run/of-the-test/mint.js", server.token_url]
     roles = {
         "by-http": server.role("by-http", default=True),
-        "by-file": server.role("by-file", token={"file": "/etc/imdsd/token"}),
+        "by-file": server.role("by-file", token={"file": "/run/of-the-test/token"}),
         "by-node": server.role("by-node", token={"command": command}),
     }
     server.configure(server.settings(*roles.values()))
@@ -243,11 +295,8 @@ async def test_every_feature_works_within_the_sandbox(server, changed):
 @pytest.fixture(scope="module")
 def link_local(server):
     """The machine with its link-local addresses taken into service, beside what ran before."""
-    machine = server.machine
-    machine.systemctl("stop", "imdsd.socket", SERVICE)
-    machine.systemctl("enable", "--now", LINK_LOCAL)
-    machine.systemctl("start", SERVICE)
-    return machine
+    install(server, "--link-local")
+    return server.machine
 
 
 async def test_an_sdk_that_is_told_nothing_is_served_at_the_link_local_address(server, link_local):
@@ -311,7 +360,7 @@ async def test_on_ec2_nothing_is_hidden(changed):
     changed.systemctl("stop", "imdsd.socket", SERVICE)
     changed.run("mount", "-t", "tmpfs", "tmpfs", "/sys/class")
     try:
-        for field, value in (("sys_vendor", "Amazon EC2"), ("bios_version", "4.11.amazon")):
+        for field, value in EC2.items():
             changed.write(f"/sys/class/dmi/id/{field}", f"{value}\n")
             assert changed.try_run("systemctl", "start", LINK_LOCAL).returncode != 0
             assert changed.show("imdsd-address.service", "ConditionResult") == "no"
@@ -323,37 +372,58 @@ async def test_on_ec2_nothing_is_hidden(changed):
         changed.run("umount", "/sys/class")
 
 
-async def test_a_user_has_a_daemon_that_sees_the_home(server, machine):
-    await has_own_daemon(server, machine, "imdsd@bob.service", systemctl=("systemctl",))
-
-
-async def has_own_daemon(server, machine, unit, *, systemctl, **options):
-    """A daemon for bob beside the machine's, which is not for him."""
-    home = "/home/bob"
+@pytest.fixture
+def bob(server):
+    """A user whom the machine's daemon is not for, with a login in his home."""
+    machine, home = server.machine, "/home/bob"
+    before = {line for line in everything(machine) if home in line}
     machine.run("mkdir", "-p", f"{home}/.config/imdsd", user="bob")
     machine.write(f"{home}/login", server.web_identity_token(), mode="600", owner="bob:bob")
     role = server.role("own", token={"command": ["cat", f"{home}/login"]})
     text = f'listen = ["127.0.0.1:9255"]\nregion = "eu-central-1"\n{role}\n'
     machine.write(f"{home}/.config/imdsd/config.toml", text, mode="600", owner="bob:bob")
-    machine.run(*systemctl, "start", unit, **options)
-    try:
-        variables = server.env("bob")
-        assert variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:9255/")
-        assert "assumed-role/dev/" in server.identity("bob", **variables)
-        machine.run(*systemctl, "reload", unit, **options)
-        assert server.imdsd("status", user="bob").returncode == 0
-    finally:
-        machine.run(*systemctl, "stop", unit, **options)
+    yield machine
+    machine.run("rm", "-r", f"{home}/login", f"{home}/.config/imdsd")
+    machine.run("rmdir", "--ignore-fail-on-non-empty", f"{home}/.config")
+    assert {line for line in everything(machine) if home in line} == before
+
+
+def has_own_daemon(server, user):
+    variables = server.env(user)
+    assert variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:9255/")
+    assert "assumed-role/dev/" in server.identity(user, **variables)
+    assert server.imdsd("status", user=user).returncode == 0
+
+
+async def test_a_user_has_a_daemon_of_the_machine_that_sees_the_home(server, bob):
+    install(server, "--for-user", "bob")
+    has_own_daemon(server, "bob")
+    bob.systemctl("reload", "imdsd@bob.service")
+    bob.systemctl("disable", "--now", "imdsd@bob.service")
+
+
+async def test_a_user_has_a_daemon_under_a_service_manager_of_his_own(server, bob):
+    uid = bob.run("id", "-u", "bob").strip()
+    bob.run("loginctl", "enable-linger", "bob")
+    manager = f"user@{uid}.service"
+    await eventually(lambda: bob.is_active(manager) == "active", what="bob's manager")
+    as_bob = {"user": "bob", "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+    done = server.imdsd("install", "--user", **as_bob)
+    assert done.returncode == 0, done.stderr
+    has_own_daemon(server, "bob")
+    bob.run("systemctl", "--user", "reload", SERVICE, **as_bob)
+    done = server.imdsd("uninstall", "--user", **as_bob)
+    assert done.returncode == 0, done.stderr
     assert server.imdsd("env", "--timeout=0", user="bob").returncode == 3
+    bob.run("loginctl", "disable-linger", "bob")
 
 
-async def test_a_user_has_a_daemon_under_a_service_manager_of_his_own(server, machine):
-    uid = machine.run("id", "-u", "bob").strip()
-    machine.run("loginctl", "enable-linger", "bob")
-    await eventually(
-        lambda: machine.is_active(f"user@{uid}.service") == "active", what="bob's manager"
-    )
-    options = {"user": "bob", "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
-    machine.run("systemctl", "--user", "enable", SERVICE, **options)
-    await has_own_daemon(server, machine, SERVICE, systemctl=("systemctl", "--user"), **options)
-    machine.run("loginctl", "disable-linger", "bob")
+async def test_nothing_is_left_after_the_last_test(server, machine):
+    done = server.imdsd("uninstall", "--system")
+    assert done.returncode == 0, done.stderr
+    left = everything(machine)
+    assert left - server.before == set()
+    assert server.before - left == set()
+    assert addresses(machine) == set()
+    assert "imdsd serve" not in machine.run("ps", "-eo", "args")
+    assert machine.systemctl("list-units", "--all", "--plain", "--no-legend", "imdsd*") == ""
