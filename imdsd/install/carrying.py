@@ -58,14 +58,19 @@ class Worker:
     def carry_out(self, plan: Plan) -> None:
         """Do all steps; raises InstallError that says what failed, and what is done by then."""
         done: list[Step] = []
+        receipt = plan.receipt
         try:
-            if plan.receipt is not None and not plan.removal:
-                self._write_receipt(plan.receipt)
+            if receipt is not None and not plan.removal:
+                receipt = self._with_own_folders(receipt)
+                if plan.steps:
+                    self._write_receipt(replace(receipt, unfinished=True))
             for step in plan.steps:
                 self._do(step)
                 done.append(step)
             if plan.removal:
                 self._forget(plan)
+            elif receipt is not None:
+                self._write_receipt(receipt)
         except InstallError as error:
             raise InstallError(f"{error}\n{_how_far(done, plan)}") from error
 
@@ -78,10 +83,12 @@ class Worker:
             if isinstance(step, RemoveFolder):  # once more: the receipt's own was not empty before
                 self.disk.remove_folder(step.path)
 
+    def _with_own_folders(self, receipt: Receipt) -> Receipt:
+        made = map(str, self.disk.missing_folders(self.disk.locate(self.receipt)))
+        return replace(receipt, folders=tuple(dict.fromkeys((*receipt.folders, *made))))
+
     def _write_receipt(self, receipt: Receipt) -> None:
         path = self.disk.locate(self.receipt)
-        made = map(str, self.disk.missing_folders(path))
-        receipt = replace(receipt, folders=tuple(dict.fromkeys((*receipt.folders, *made))))
         self._make_folders(path)
         content = to_json(receipt)
         if self.disk.read(path) != content:

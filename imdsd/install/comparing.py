@@ -82,6 +82,7 @@ def _installing(
         # A file of ours without its receipt: the receipt was lost, the file is still ours.
         ours = replace(entry, existed=wanted.edit.kind != "whole") if known is None else entry
         return None, ours
+    entry = replace(entry, former=_left_by_us(before, known=known))
     question = ""
     if before is not None and wanted.edit.kind == "whole":
         question = _objection(path, before, known=known)
@@ -94,7 +95,15 @@ def _objection(path: Path, before: bytes, *, known: Entry | None) -> str:
     """Return what to ask before a whole file is replaced; nothing where it is as we left it."""
     if known is None:
         return f"{path} stands there already and is not of imdsd"
-    return "" if known.sha256 == digest(before) else f"{path} was changed since it was installed"
+    return "" if _left_by_us(before, known=known) else f"{path} was changed since it was installed"
+
+
+def _left_by_us(before: bytes | None, *, known: Entry | None) -> str:
+    """Return the digest of what stands there if it is as one of our runs left it."""
+    if before is None or known is None:
+        return ""
+    found = digest(before)
+    return found if found in (known.sha256, known.former) else ""
 
 
 def _remembering(receipt: Receipt, entry: Entry) -> Receipt:

@@ -111,7 +111,8 @@ Step = Write | Remove | RemoveFolder | Run
 class Entry:
     """What the receipt remembers of a file.
 
-    `sha256` is of the content as we left it; `existed` says whether there was a file before, and
+    `sha256` is of the content as we leave it, and `former` of ours that it takes the place of:
+    after an interruption it may be either. `existed` says whether there was a file before, and
     `before` is what stood in one that was replaced wholly.
     """
 
@@ -121,6 +122,7 @@ class Entry:
     sha256: str
     existed: bool
     before: bytes | None = None
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ class Receipt:
 
     `folders` were made by it, the outer ones first; `units` are those it enabled; `account` is the
     user, with the group of that name, that it had made; `members` it put into that group; for
-    `lingering` it had a user's services start at boot.
+    `lingering` it had a user's services start at boot. It is `unfinished` until the last step is
+    done: the service may not have taken over yet what was written.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -138,6 +141,7 @@ class Receipt:
     account: str = ""
     members: tuple[str, ...] = ()
     lingering: str = ""
+    unfinished: bool = False
 
     def entry(self, path: Path) -> Entry | None:
         """Return what is remembered of a file."""

@@ -89,7 +89,7 @@ def plan_system(request: SystemRequest, *, receipt: Receipt, machine: Machine, d
     changes = to_install(_wanted(request, machine.root), receipt=receipt, disk=disk)
     accounts, receipt = _making_account(request, changes.receipt, machine)
     starts = _starting(request, changes, accounts, machine)
-    receipt = replace(receipt, units=_with(receipt.units, *request.units))
+    receipt = replace(receipt, units=_with(receipt.units, *request.units), unfinished=False)
     steps = (*changes.steps, *accounts, *starts)
     notes = tuple(_notes(request, accounts, machine))
     return Plan(steps, receipt, (*notes, NEXT) if steps and machine.has_systemd else notes)
@@ -158,7 +158,9 @@ def _starting(
 ) -> Iterator[Run]:
     """Yield what enables and starts the units, or has running ones take the changes over."""
     units = request.units
-    changed = any(path.is_relative_to(machine.root / _UNITS) for path in changes.paths)
+    interrupted = changes.receipt.unfinished
+    written = any(path.is_relative_to(machine.root / _UNITS) for path in changes.paths)
+    changed = written or interrupted
     if changed and machine.has_systemd:
         yield Run(machine.systemctl("daemon-reload"), "have systemd read the units")
     up = [unit for unit in units if machine.is_up(unit)]
@@ -173,7 +175,7 @@ def _starting(
         return
     services = [unit for unit in units if unit.endswith(".service")]
     others = {path.name for path in changes.paths} & {SOCKET, LINK_LOCAL, ADDRESSES}
-    if others or len(up) < len(units):
+    if others or interrupted or len(up) < len(units):
         # No socket starts beside a service that runs, and a restart of both is two jobs to systemd.
         yield Run(machine.systemctl("stop", *units), "make room for the sockets")
         yield Run(machine.systemctl("start", *units), "take the new units over")

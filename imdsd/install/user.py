@@ -126,7 +126,7 @@ def plan_user(request: UserRequest, *, receipt: Receipt, machine: Machine, disk:
     if not managed:
         return Plan(changes.steps, receipt, tuple(_without_systemd(request)))
     starts = tuple(_starting(request, changes, machine))
-    receipt = replace(receipt, units=(SERVICE,))
+    receipt = replace(receipt, units=(SERVICE,), unfinished=False)
     notes = (NEXT,) if starts else ()
     if not machine.lingers(home.name):
         receipt = replace(receipt, lingering=home.name)
@@ -192,7 +192,7 @@ def _shells(request: UserRequest) -> Iterator[Wanted]:
 
 
 def _starting(request: UserRequest, changes: Changes, machine: Machine) -> Iterator[Run]:
-    changed = _unit(request.home) in changes.paths
+    changed = _unit(request.home) in changes.paths or changes.receipt.unfinished
     if changed:
         yield Run(machine.systemctl("daemon-reload"), "have the service manager read the unit")
     up, enabled = machine.is_up(SERVICE), machine.is_enabled(SERVICE)

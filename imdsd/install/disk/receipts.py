@@ -43,6 +43,7 @@ def from_json(text: bytes, *, source: Path) -> Receipt:
             **{key: tuple(map(_text, document[key])) for key in _TEXTS},
             account=_text(document["account"]),
             lingering=_text(document["lingering"]),
+            unfinished=document["unfinished"] is True,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InstallError(
@@ -52,7 +53,7 @@ def from_json(text: bytes, *, source: Path) -> Receipt:
 
 
 def _entry(document: dict[str, Any]) -> Entry:
-    texts = {key: _text(document[key]) for key in ("path", "part", "kind", "sha256")}
+    texts = {key: _text(document[key]) for key in ("path", "part", "kind", "sha256", "former")}
     before = document["before"]
     content = None if before is None else base64.b64decode(_text(before), validate=True)
     if len(document) != len(fields(Entry)):
