@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +15,7 @@ from imdsd.endpoints import container
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Listener, Refusal, refusal
 from imdsd.endpoints.message import Answer, Request, error_answer
+from imdsd.endpoints.newcomers import Newcomers
 from imdsd.endpoints.ops import OpsEndpoint
 
 if TYPE_CHECKING:
@@ -83,29 +83,6 @@ class _Connection:
         return self._listener.find_peer(local[:2], remote[:2])
 
 
-class _Newcomers:
-    """The connections by which no request has come yet."""
-
-    def __init__(self) -> None:
-        self._silent: set[RequestHandler] = set()
-        self._none = asyncio.Event()
-
-    def arrived(self, protocol: RequestHandler) -> None:
-        self._silent.add(protocol)
-        self._none.clear()
-
-    def known(self, protocol: RequestHandler) -> None:
-        self._silent.discard(protocol)
-        if not self._silent:
-            self._none.set()
-
-    async def until_none(self, *, seconds: float) -> None:
-        if self._silent:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._none.wait()
-
-
 class _Protocol(RequestHandler):
     """aiohttp's handler with our limits, which tells a client nothing of what it sent."""
 
@@ -114,7 +91,7 @@ class _Protocol(RequestHandler):
         server: web.Server,
         listener: Listener,
         loop: Any,  # noqa: ANN401
-        newcomers: _Newcomers,
+        newcomers: Newcomers,
     ) -> None:
         super().__init__(
             server,
@@ -172,7 +149,7 @@ class Door:
         self._events = events
         self._metrics = metrics
         self._loop = loop
-        self._newcomers = _Newcomers()
+        self._newcomers = Newcomers()
         self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
 
     def protocol(self, listener: Listener) -> RequestHandler:

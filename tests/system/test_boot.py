@@ -8,6 +8,7 @@ import pytest
 from tests.support import need
 from tests.system.installed import CONFIG, PYTHON, URL, installed
 from tests.system.machine import eventually
+from tests.system.stream import STREAM
 
 SERVICE = "imdsd.service"
 LINK_LOCAL = "imdsd-link-local.socket"
@@ -31,27 +32,6 @@ find /etc /home/alice /home/bob -type f -exec sha256sum {} +
 KEPT_BY_OTHERS = re.compile(
     r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.(pwd|updated)|/var/l(ib|og)/(systemd|journal|private|wtmp|dbus)"
 )
-
-STREAM = """
-import collections, http.client, json, sys, threading
-counts, over = collections.Counter(), threading.Event()
-def ask():
-    while not over.is_set():
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", 9254, timeout=30)
-            connection.request("GET", "/healthz")
-            counts[str(connection.getresponse().status)] += 1
-            connection.close()
-        except (OSError, http.client.HTTPException) as error:
-            counts[repr(error)] += 1
-threads = [threading.Thread(target=ask) for _ in range(4)]
-for each in threads: each.start()
-print("asking", flush=True)
-sys.stdin.read()
-over.set()
-for each in threads: each.join()
-print(json.dumps(counts))
-"""
 
 LISTEN_ELSEWHERE = """
 import socket, sys
@@ -224,7 +204,7 @@ async def test_a_stop_takes_less_than_five_seconds_whatever_is_under_way(server,
 
 
 async def test_restarts_refuse_no_connection(server, machine):
-    with machine.running(PYTHON, "-c", STREAM) as stream:
+    with machine.running(PYTHON, "-c", STREAM, "9254") as stream:
         assert stream.stdout.readline() == "asking\n"
         for _ in range(2):
             machine.systemctl("restart", SERVICE)
