@@ -88,9 +88,9 @@ class SockDiagTable:
 
 
 class ProcTable:
-    """Reads /proc/net/tcp and tcp6, for kernels without `sock_diag`: some 1 ms, all sockets."""
+    """Reads /proc/self/net/tcp and tcp6, for kernels without `sock_diag`: 1 ms, all sockets."""
 
-    def __init__(self, directory: Path = Path("/proc/net")) -> None:
+    def __init__(self, directory: Path = Path("/proc/self/net")) -> None:
         self._directory = directory
 
     def find(self, local: Address, remote: Address) -> SocketEntry | None:

@@ -68,7 +68,8 @@ def read_machine(
 def _own_interface(
     root: Path, interfaces: Callable[[], tuple[Interface, ...]]
 ) -> MachineInterface | None:
-    names = list(_default_routes(root / "proc/net"))
+    # Not /proc/net, which is a link to this and not there for a service with ProcSubset=pid.
+    names = list(_default_routes(root / "proc/self/net"))
     known = {each.name: each for each in interfaces()} if names else {}
     for name in names:
         found = known.get(name)

@@ -117,13 +117,17 @@ def environ_of(user, variables):
     return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": home, **variables}
 
 
-@contextmanager
-def booted(shown):
-    """Boot a machine in which each path of `shown` can be seen at its value; leave nothing of it."""
+def need_all_to_boot():
     need_root()
     for program in PROGRAMS:
         need(program)
     need_file(SYSTEMD)
+
+
+@contextmanager
+def booted(shown):
+    """Boot a machine in which each path of `shown` can be seen at its value; leave nothing of it."""
+    need_all_to_boot()
     with _control_group() as group, tempfile.TemporaryDirectory(prefix="imdsd-boot-") as place:
         pairs = [word for pair in shown.items() for word in map(str, pair)]
         boot = ("sh", BOOT, place, *pairs)

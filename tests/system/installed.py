@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.booted import booted
+from tests.system.booted import booted, need_all_to_boot
 from tests.system.settings import table
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +105,7 @@ class Installed:
 @contextmanager
 def installed(wheels: Path):
     """Boot, install from the wheel into /opt, and start the sandbox."""
+    need_all_to_boot()
     words = ("-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels))
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = wheels.glob("*.whl")

@@ -135,6 +135,17 @@ async def test_the_status_line_says_the_role_and_until_when(server, machine):
     assert role["expires_at"][11:16] in line
 
 
+async def test_the_machine_can_be_described(server, machine):
+    machine.run("ip", "link", "add", "ethernet", "type", "veth", "peer", "name", "elsewhere")
+    machine.run("ip", "address", "add", "10.8.0.5/24", "dev", "ethernet")
+    for name in ("ethernet", "elsewhere"):
+        machine.run("ip", "link", "set", name, "up")
+    machine.run("ip", "route", "add", "default", "via", "10.8.0.1")
+    got = server.imdsd("metadata", "get", "meta-data/local-ipv4", user="alice")
+    machine.run("ip", "link", "delete", "ethernet")
+    assert got.stdout.strip() == "10.8.0.5", got.stderr
+
+
 async def test_the_daemon_has_no_privilege(machine):
     text = machine.run("cat", f"/proc/{machine.main_pid(SERVICE)}/status")
     told = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)

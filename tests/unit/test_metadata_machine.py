@@ -40,7 +40,7 @@ def interface(tmp_path):
     """Return the machine's interface by what stands in the kernel's two files."""
 
     def read(*, route=None, ipv6_route=None):
-        directory = tmp_path / "proc/net"
+        directory = tmp_path / "proc/self/net"
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in (("route", route), ("ipv6_route", ipv6_route)):
             if text is not None:
