@@ -1,5 +1,6 @@
 """Our service in other people's automations.yaml: added, and taken out, and all else as it was."""
 
+import re
 import string
 
 import pytest
@@ -244,3 +245,34 @@ def test_any_document_is_added_to_and_comes_back(document, services, style, flow
     assert (without_ours(left) if left else {"services": {}}) == without_ours(text)
     if services:
         assert left == text
+
+
+@given(document=documents, services=st.none() | documents, data=st.data())
+def test_comments_and_empty_lines_stay_wherever_they_stand(document, services, data):
+    if services:
+        document = {**document, "services": services}
+    lines = yaml.safe_dump(document, default_style=None, sort_keys=False, width=10_000).split("\n")
+    odd = st.sampled_from(["", "# one", "  # two", "      # three", " "])
+    text = "".join(f"{odd_one}\n{line}\n" for line in lines for odd_one in [data.draw(odd)])
+    if "\\\n" in text or "'\n" in text:  # a comment between the lines of a text would be text
+        return
+    after = added(text)
+    assert_only_added(text, after)
+    assert comments_in(after) == comments_in(text)
+    left = taken(after)
+    assert comments_in(left or "") == comments_in(text)
+    if services or (document and services is None):
+        assert left == text
+
+
+def comments_in(text):
+    return [line for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+def test_ona_knows_every_key_of_the_service():
+    """It refuses a file with a field that it does not know (its API, UpsertAutomationsFile)."""
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", NAME)
+    assert SERVICE.keys() <= {"name", "description", "triggeredBy", "commands", "role", "runsOn"}
+    assert SERVICE["commands"].keys() <= {"start", "ready", "stop"}
+    triggers = {"manual", "postEnvironmentStart", "postDevcontainerStart"}
+    assert set(SERVICE["triggeredBy"]) <= triggers

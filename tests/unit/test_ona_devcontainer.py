@@ -1,7 +1,9 @@
 """Our parts in other people's devcontainer.json: added, taken out, and all else as it was."""
 
 import json
+import os
 import re
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -254,6 +256,21 @@ def test_what_is_broken_is_named_with_its_line(text, line, problem):
     assert "nothing was changed" in message
 
 
+@pytest.mark.parametrize("has", ["pipx", "uv"])
+def test_the_package_reaches_what_installs_it_as_one_word(tmp_path, has):
+    for name in ("pipx", "uv"):
+        program = tmp_path / name
+        program.write_text(
+            '#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n' if name == has else "#!/bin/sh\nexit 1\n"
+        )
+        program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.defpath}"}
+    words = ("sh", "-c", OnaTerms("arn", None, "imdsd[x] @ git+https://h/it's").install_command)
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == str(tmp_path / has)
+    assert done.stdout.splitlines()[-1] == "imdsd[x] @ git+https://h/it's"
+
+
 def test_only_a_command_of_ours_is_known_as_ours():
     assert installs(COMMAND)
     for other in ("pipx install imdsd", f"{COMMAND} && npm ci", ["pipx"], None, "'", ""):
@@ -280,4 +297,25 @@ def test_any_object_is_added_to_and_comes_back(members, env, indent, escaped):
     merged = says(after)
     assert_ours_in(merged)
     assert {key: merged[key] for key in members} == members
+    assert taken(after) == text
+
+
+@given(
+    members=st.dictionaries(st.sampled_from("abc"), values, min_size=1),
+    env=st.none() | st.dictionaries(st.text(max_size=3), st.text(max_size=5), min_size=1),
+    indent=st.sampled_from([1, 4, "\t"]),
+    last_comma=st.booleans(),
+    data=st.data(),
+)
+def test_comments_stay_wherever_they_stand(members, env, indent, last_comma, data):
+    value = {**members, **({"containerEnv": env} if env else {})}
+    lines = json.dumps(value, indent=indent).split("\n")
+    if last_comma:
+        lines[-2] += ","
+    odd = st.sampled_from(["", " // one", " /* two */", " /* three\n */", "\n\t// four", "\n"])
+    text = "".join(f"{line}{data.draw(odd)}\n" for line in lines)
+    after = added(text)
+    assert_ours_in(says(after))
+    kept = iter(after)
+    assert all(character in kept for character in text)
     assert taken(after) == text
