@@ -199,6 +199,7 @@ def test_a_service_of_ours_that_was_added_to_is_taken_out_all_the_same():
         ("tasks: {}\n---\nservices: {}\n", 2, "YAML: found"),
         ("tasks: {}\nnot yaml\x00\n", 2, "YAML: found"),
         ("x: *nowhere\n", 1, "YAML: found"),
+        ("[" * 10_000, 1, "YAML: found too many levels"),
         ("- a\n- b\n", 1, "the file: found a list, expected a mapping"),
         ("just words\n", 1, "the file: found 'just words', expected a mapping"),
         ("tasks: {}\nservices: [a]\n", 2, "services: found a list, expected a mapping"),
@@ -210,6 +211,20 @@ def test_what_is_broken_is_named_with_its_line(text, line, problem):
     message = refusal(text)
     assert message.startswith(f"a.yaml:{line}: {problem.removeprefix('services.')}"), message
     assert "nothing was changed" in message
+
+
+def test_a_layout_that_would_change_something_else_too_is_refused():
+    shared = "x: &shared\n  web: {name: Web}\nservices: *shared\n"
+    message = refusal(shared)
+    assert message.startswith("a.yaml:1: services: found a layout that cannot be added to safely")
+    assert f'"{NAME}": {{"name": "AWS credentials"' in message
+    assert message.endswith("nothing was changed: add it by hand")
+
+
+def test_a_service_that_others_refer_to_is_not_taken_out():
+    text = added("services:\n  web: {name: Web}\n").replace(f"{NAME}:", f"{NAME}: &ours")
+    with pytest.raises(ConfigurationError, match="take it out by hand"):
+        taken(f"{text}  copy: *ours\n")
 
 
 def test_the_region_of_our_service_is_known_again():
