@@ -166,6 +166,15 @@ def test_an_emptied_file_is_filled_again(repository):
             {"url": "ssh://git@h/i.git", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
             "imdsd @ git+ssh://git@h/i.git@v1",
         ),
+        ({"url": "https://me:secret@h/i.whl"}, "imdsd @ https://h/i.whl"),
+        (
+            {"url": "https://token@h/i.git", "vcs_info": {"vcs": "git"}},
+            "imdsd @ git+https://h/i.git",
+        ),
+        (
+            {"url": "ssh://git:pw@h:22/i", "vcs_info": {"vcs": "git"}},
+            "imdsd @ git+ssh://git@h:22/i",
+        ),
         ({"url": "file:///home/me/imdsd", "dir_info": {"editable": True}}, None),
         ({}, None),
     ],

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 SERVICE = "aws-credentials"
 RUNTIME_DIRECTORY = "/var/tmp/imdsd"  # noqa: S108  # the daemon makes it its own, or refuses it
@@ -113,10 +114,17 @@ def package_of_this_imdsd() -> str | None:
 
 
 def requirement_of(origin: dict[str, object]) -> str | None:
-    """Return the requirement that a direct_url.json describes, where others can reach it too."""
+    """Return the requirement that a direct_url.json describes, where others can reach it too.
+
+    Never what somebody logged in with, which would be committed; ssh has but a name there.
+    """
     url, vcs = origin.get("url"), origin.get("vcs_info")
     if not isinstance(url, str) or not url.startswith(("https://", "ssh://")):
         return None
+    parts = urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    name = login.partition(":")[0] if parts.scheme == "ssh" else ""
+    url = parts._replace(netloc=f"{name}@{host}" if name else host).geturl()
     if not isinstance(vcs, dict):
         return f"imdsd @ {url}"
     revision = vcs.get("requested_revision")
