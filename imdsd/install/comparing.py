@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imdsd.errors import InstallError
 from imdsd.install.disk.receipts import digest
 from imdsd.install.plan import Entry, Part, Receipt, Remove, RemoveFolder, Wanted, Write
 from imdsd.install.texts.blocks import without_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from imdsd.install.disk.files import Disk
 
@@ -65,11 +67,21 @@ def presume(wanted: Iterable[Wanted], *, disk: Disk) -> Receipt:
     return Receipt(tuple(entries))
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have what stands in the way within a file told with its path."""
+    try:
+        yield
+    except InstallError as error:
+        raise InstallError(f"{path}: {error}") from None
+
+
 def _installing(
     wanted: Wanted, path: Path, *, known: Entry | None, disk: Disk
 ) -> tuple[Write | None, Entry]:
     before = disk.read(path)
-    content = wanted.edit.apply(before)
+    with _named(path):
+        content = wanted.edit.apply(before)
     entry = Entry(
         path=str(wanted.path),
         part=wanted.part,
@@ -125,11 +137,12 @@ def to_uninstall(
     leaving = [each for each in receipt.entries if each.part in parts]
     for entry in reversed(leaving):
         step = _uninstalling(entry, disk=disk, undoing=undoing)
-        if isinstance(step, Remove) and step.question and entry.part == Part.CONFIGURATION:
+        if step is not None and step.question and entry.part == Part.CONFIGURATION:
             # What a person wrote is not thrown away with the program that reads it.
+            does = "removes it too" if isinstance(step, Remove) else "puts back what was before"
             step = replace(step, question="") if purge else None
             if step is None:
-                notes.append(f"{entry.path} was edited and is kept; --purge removes it too")
+                notes.append(f"{entry.path} was edited and is kept; --purge {does}")
         if step is not None:
             steps.append(step)
     kept = tuple(each for each in receipt.entries if each.part not in parts)
@@ -150,7 +163,8 @@ def _uninstalling(
         if entry.before is not None:
             return Write(path, entry.before, found, "as it was before", question=question)
         return Remove(path, found, "installed", question)
-    left = undoing[entry.kind](found)
+    with _named(path):
+        left = undoing[entry.kind](found)
     if not left and not entry.existed:
         return Remove(path, found, "made for our lines alone")
     if left == found:

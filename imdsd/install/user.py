@@ -168,7 +168,7 @@ def _wanted(request: UserRequest, *, managed: bool) -> Iterator[Wanted]:
 
 def _profiles(request: UserRequest) -> Wanted:
     path = request.home.aws_config
-    edit = ProfilesBlock(request.profiles, request.interpreter, path)
+    edit = ProfilesBlock(request.profiles, request.interpreter)
     return Wanted(path, edit, Part.PROFILES, "a profile for each further role", 0o600)
 
 

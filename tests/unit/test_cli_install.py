@@ -310,6 +310,35 @@ def test_an_edited_configuration_outlives_the_daemon(site, capsys):
     assert "was edited and is kept; --purge removes it too" in capsys.readouterr().err
 
 
+def test_an_edited_configuration_is_not_lost_to_the_one_before_it(own, capsys):
+    path = own.home / ".config/imdsd/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# before\n")
+    own.install("--user", "--yes", *FLAGS)
+    path.write_text("# edited\n")
+    own.uninstall("--user", "--yes")
+    assert path.read_text() == "# edited\n"
+    assert "was edited and is kept; --purge puts back what was before" in capsys.readouterr().err
+
+
+def test_purge_puts_back_the_one_before_it(own):
+    path = own.home / ".config/imdsd/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# before\n")
+    own.install("--user", "--yes", *FLAGS)
+    path.write_text("# edited\n")
+    own.uninstall("--user", "--purge")
+    assert path.read_text() == "# before\n"
+
+
+@pytest.mark.parametrize("verb", ["install", "uninstall"])
+def test_marks_that_are_no_pair_are_told_with_their_file(own, verb):
+    own.install("--shell", "bash")
+    (own.home / ".bashrc").write_text("mine\n# >>> imdsd >>>\n")
+    with pytest.raises(InstallError, match=r"alice/\.bashrc: line 2: the marks"):
+        own.run(verb, "--shell", *(["bash"] if verb == "install" else []))
+
+
 def test_purge_removes_it_too(site):
     before = site.everything()
     site.install("--system", *FLAGS)
@@ -481,7 +510,7 @@ def test_a_profile_that_is_there_already_stops_everything(own):
     (own.home / ".aws").mkdir()
     (own.home / ".aws/config").write_text("[profile ops]\nregion = x\n")
     before = own.everything()
-    with pytest.raises(InstallError, match="line 1: there is a profile 'ops' already"):
+    with pytest.raises(InstallError, match=r"\.aws/config: line 1: there is a profile 'ops' already"):
         own.install("--user")
     assert own.everything() == before
 

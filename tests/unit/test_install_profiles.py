@@ -12,12 +12,10 @@ from imdsd.errors import InstallError
 from imdsd.install.texts.blocks import without_block
 from imdsd.install.texts.profiles import Profile, ProfilesBlock
 
-FILE = Path("/home/alice/.aws/config")
-
 
 def block(*roles, interpreter="/opt/imdsd/bin/python"):
     profiles = tuple(Profile(role, "eu-west-1") for role in roles)
-    return ProfilesBlock(profiles, Path(interpreter), FILE)
+    return ProfilesBlock(profiles, Path(interpreter))
 
 
 contents = st.lists(
@@ -54,7 +52,7 @@ def test_what_is_written_can_be_read():
 
 
 def test_a_region_that_nobody_knows_is_left_out():
-    edit = ProfilesBlock((Profile("ops"),), Path("/python"), FILE)
+    edit = ProfilesBlock((Profile("ops"),), Path("/python"))
     assert b"region" not in edit.apply(None)
 
 
@@ -73,7 +71,7 @@ def test_a_path_that_sdks_would_read_differently_is_refused():
     "header", [b"[profile ops]", b'[profile "ops"]', b"[ profile  'ops' ]", b"\t[profile ops] # x"]
 )
 def test_a_name_that_is_taken_is_told_with_its_line(header):
-    with pytest.raises(InstallError, match=r"/home/alice/\.aws/config: line 3: .* 'ops' already"):
+    with pytest.raises(InstallError, match=r"^line 3: .* 'ops' already"):
         block("ops").apply(b"[default]\nregion = x\n" + header + b"\nregion = y\n")
 
 

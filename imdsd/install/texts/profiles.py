@@ -33,14 +33,13 @@ class ProfilesBlock:
 
     profiles: tuple[Profile, ...]
     interpreter: Path
-    place: Path
     kind: str = "block"
 
     def apply(self, before: bytes | None) -> bytes:
         """Return the file with the profiles in it."""
         before = before or b""
         if b"\0" in before:
-            raise InstallError(f"{self.place} is not a text file in UTF-8; write it as one first")
+            raise InstallError("it is not a text file in UTF-8; write it as one first")
         if not self.profiles:
             return without_block(before)
         for profile in self.profiles:
@@ -63,7 +62,7 @@ class ProfilesBlock:
             if ours is None or not ours.start() <= found.start() < ours.end():
                 line = content.count(b"\n", 0, found.start()) + 1
                 raise InstallError(
-                    f"{self.place}: line {line}: there is a profile {name!r} already; rename it,"
+                    f"line {line}: there is a profile {name!r} already; rename it,"
                     " rename the role in the configuration, or leave profiles out with"
                     " --no-profiles"
                 )
