@@ -6,7 +6,7 @@ import os
 import pwd
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -111,6 +111,10 @@ class Installer:
         if system:
             return Worker(disk, self.run, self.root / RECEIPT, tell)
         return Worker(disk, self.run, self.home.receipt, tell, folder_mode=0o700)
+
+    def worker_in_repository(self) -> Worker:
+        """Return who carries out a plan for a repository, whose folders are everybody's."""
+        return replace(self.worker(system=False), folder_mode=0o755)
 
     def require_root(self, verb: str) -> None:
         """Raise InstallError for anybody else."""

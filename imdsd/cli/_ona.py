@@ -12,6 +12,7 @@ from imdsd.install.ona import (
     OnaTerms,
     find_repository,
     install_changes,
+    names_imdsd,
     package_of_this_imdsd,
     plan_of,
     uninstall_changes,
@@ -65,6 +66,8 @@ def _package(chosen: str | None) -> str | None:
             " have: say where it gets one, --package 'imdsd @ git+URL', or --package none if its"
             " image has imdsd"
         )
+    if not names_imdsd(package):
+        raise UsageError(f"--package is {package!r}, expected its name too, as 'imdsd @ git+URL'")
     return package
 
 

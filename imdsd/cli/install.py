@@ -109,7 +109,7 @@ def perform(arguments: argparse.Namespace, installer: Installer) -> int:
         from imdsd.cli._ona import plan_repository
 
         repository_plan = plan_repository(arguments, installer.environ, folder=installer.folder)
-        return fulfil(repository_plan, installer.worker(system=False), installer, arguments)
+        return fulfil(repository_plan, installer.worker_in_repository(), installer, arguments)
     whole_machine = arguments.scope == SYSTEM
     worker = installer.worker(system=whole_machine)
     plan = (_for_system if whole_machine else _for_user)(arguments, installer)

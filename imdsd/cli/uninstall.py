@@ -49,7 +49,7 @@ def perform(arguments: argparse.Namespace, installer: Installer) -> int:
         if arguments.shell or arguments.profiles or arguments.purge:
             raise UsageError("--shell, --profiles and --purge do not go with --ona")
         repository_plan = plan_removal_from_repository(folder=installer.folder)
-        return fulfil(repository_plan, installer.worker(system=False), installer, arguments)
+        return fulfil(repository_plan, installer.worker_in_repository(), installer, arguments)
     whole_machine = arguments.scope == SYSTEM
     worker = installer.worker(system=whole_machine)
     plan = (_of_system if whole_machine else _of_user)(arguments, installer)

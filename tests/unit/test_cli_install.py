@@ -510,7 +510,9 @@ def test_a_profile_that_is_there_already_stops_everything(own):
     (own.home / ".aws").mkdir()
     (own.home / ".aws/config").write_text("[profile ops]\nregion = x\n")
     before = own.everything()
-    with pytest.raises(InstallError, match=r"\.aws/config: line 1: there is a profile 'ops' already"):
+    with pytest.raises(
+        InstallError, match=r"\.aws/config: line 1: there is a profile 'ops' already"
+    ):
         own.install("--user")
     assert own.everything() == before
 

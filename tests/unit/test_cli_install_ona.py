@@ -43,6 +43,25 @@ def test_one_command_writes_both_files_and_runs_nothing(site, capsys):
     assert site.commands.done == []
 
 
+def test_folders_of_a_repository_are_not_hidden_from_others(site):
+    site.install(*FLAGS)
+    for name in (".ona", ".devcontainer"):
+        assert (site.home / "work" / name).stat().st_mode & 0o777 == 0o755
+
+
+def test_how_another_program_is_installed_is_not_ours(site):
+    path = site.home / "work/.devcontainer.json"
+    path.write_text('{"onCreateCommand": "pipx install poetry || uv tool install poetry"}\n')
+    before = site.everything()
+    site.uninstall("--ona")
+    assert site.everything() == before
+
+
+def test_a_package_that_could_be_any_is_refused(site):
+    with pytest.raises(UsageError, match=r"--package is 'git.x', expected its name too"):
+        site.install("--ona", "--role-arn", ARN, "--package", "git+x")
+
+
 def test_a_second_run_has_nothing_to_do(site, capsys):
     site.install(*FLAGS)
     before = site.everything()

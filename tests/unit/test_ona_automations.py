@@ -227,6 +227,24 @@ def test_a_service_that_others_refer_to_is_not_taken_out():
         taken(f"{text}  copy: *ours\n")
 
 
+ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("text", ["tasks: &a\n  x: *a\n", "tasks: &a [*a]\n", ALIASES])
+@pytest.mark.parametrize("verb", [added, lambda text: without_service(text, source="a.yaml")])
+def test_aliases_without_an_end_are_told(text, verb):
+    with pytest.raises(ConfigurationError, match=r"a\.yaml:1: YAML: found more than \d+ values"):
+        verb(text)
+
+
+def test_quotes_that_a_person_added_hide_no_region():
+    start = str(SERVICE["commands"]["start"])
+    assert region_in(f"# don't stop it\n{start}") == "eu-central-1"
+    assert region_in(f"{start}# don't\n") == "eu-central-1"
+
+
 def test_the_region_of_our_service_is_known_again():
     assert region_in(start_command(added(FULL), source="a.yaml")) == "eu-central-1"
     assert start_command(FULL, source="a.yaml") is None

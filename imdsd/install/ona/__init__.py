@@ -7,13 +7,14 @@ from imdsd.install.ona.repository import (
     install_changes,
     uninstall_changes,
 )
-from imdsd.install.ona.service import OnaTerms, package_of_this_imdsd
+from imdsd.install.ona.service import OnaTerms, names_imdsd, package_of_this_imdsd
 
 __all__ = [
     "Change",
     "OnaTerms",
     "find_repository",
     "install_changes",
+    "names_imdsd",
     "package_of_this_imdsd",
     "plan_of",
     "uninstall_changes",

@@ -80,13 +80,17 @@ def serves(start: str) -> bool:
 
 def region_in(start: str) -> str | None:
     """Return the region that one of our start commands names."""
-    words = shlex.split(start.replace("\n", " "))
+    given = start.partition(_SERVE)[2].replace("\n", " ")
+    try:
+        words = shlex.split(given)
+    except ValueError:  # a quote in what a person added
+        words = given.split()
     named = (word for flag, word in pairwise(words) if flag == "--region")
     return next(named, None)
 
 
 def installs(command: object) -> bool:
-    """Whether a container's command is exactly one of ours, for whatever package."""
+    """Whether a container's command is exactly one of ours, for whatever package of that name."""
     if not isinstance(command, str):
         return False
     try:
@@ -95,7 +99,12 @@ def installs(command: object) -> bool:
         return False
     pipx, uv = ["pipx", "install"], ["uv", "tool", "install"]
     package = words[2:3]
-    return words == [*pipx, *package, "||", *uv, *package]
+    return words == [*pipx, *package, "||", *uv, *package] and names_imdsd(*package)
+
+
+def names_imdsd(package: str) -> bool:
+    """Whether a requirement can be told from those of other programs."""
+    return "imdsd" in package
 
 
 def package_of_this_imdsd() -> str | None:

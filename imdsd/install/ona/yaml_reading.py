@@ -16,6 +16,8 @@ NULL = "tag:yaml.org,2002:null"
 STRING = "tag:yaml.org,2002:str"
 MAPPING = "tag:yaml.org,2002:map"
 Pair = tuple[yaml.Node, yaml.Node]
+# A file of the most bytes that are read has fewer without aliases.
+_MOST_NODES = 1_100_000
 
 
 def read_root(text: str, source: str) -> yaml.Node | None:
@@ -25,6 +27,7 @@ def read_root(text: str, source: str) -> yaml.Node | None:
     """
     try:
         found = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_boundless(found, source)
     except yaml.YAMLError as error:
         raise _broken(source, text, error) from None
     except RecursionError:
@@ -36,6 +39,21 @@ def read_root(text: str, source: str) -> yaml.Node | None:
     if not isinstance(found, yaml.MappingNode):
         raise refusal(source, found, key="the file", found=kind_of(found), expected="a mapping")
     return found
+
+
+def _refuse_boundless(root: yaml.Node | None, source: str) -> None:
+    """Raise for aliases that hold themselves, or multiply beyond what a person writes."""
+    waiting, seen = [root], 0
+    while waiting:
+        node = waiting.pop()
+        seen += 1
+        if seen > _MOST_NODES:
+            found, expected = f"more than {_MOST_NODES} values by aliases", "fewer"
+            raise refusal(source, root, key="YAML", found=found, expected=expected)
+        if isinstance(node, yaml.MappingNode):
+            waiting += (each for pair in node.value for each in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def pairs_of(node: yaml.Node | None) -> list[Pair]:
