@@ -24,6 +24,14 @@ START_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 
+def home_of_this_process() -> Path:
+    """Return the home directory; one that is not there for a number without a name and `HOME`."""
+    try:
+        return Path("~").expanduser()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The process a verb runs in: its variables, user, home and clock."""
@@ -37,8 +45,8 @@ class Caller:
     @classmethod
     def of_this_process(cls) -> Self:
         """Return the real one."""
-        home = Path("~").expanduser()
-        return cls(environ=os.environ, uid=os.geteuid(), home=home, clock=SystemClock())
+        home, clock = home_of_this_process(), SystemClock()
+        return cls(environ=os.environ, uid=os.geteuid(), home=home, clock=clock)
 
     def find_daemon(self, *, wait_seconds: float = 0.0) -> Daemon:
         """Return the daemon this caller may ask; see `imdsd.client.find_daemon`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from imdsd.cli._asking import home_of_this_process
 from imdsd.errors import InstallError, UsageError
 from imdsd.install.carrying import Outcome, Worker
 from imdsd.install.disk.files import Disk
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # A unit is started when its first credentials are there: the daemon's own patience is shorter.
 _COMMAND_SECONDS = 300
+_ROOTS_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 SYSTEM, USER, ONA = "system", "user", "ona"
 SCOPES = {
@@ -34,6 +36,14 @@ SCOPES = {
     USER: "for this user",
     ONA: "for the Ona environments made of the repository that you are in",
 }
+
+
+def environ_of_commands(environ: Mapping[str, str], *, uid: int) -> dict[str, str]:
+    """Return the variables of commands; root's are those of the system, whatever a PATH says.
+
+    That of `su` is the one of the user before, and may lack /usr/sbin.
+    """
+    return {**environ, "PATH": _ROOTS_PATH} if uid == 0 else dict(environ)
 
 
 def run_command(argv: Sequence[str], *, environ: Mapping[str, str]) -> Outcome:
@@ -92,8 +102,8 @@ class Installer:
         return cls(
             environ=environ,
             uid=uid,
-            home=Home(Path("~").expanduser(), uid, _name_of(uid), environ),
-            run=lambda argv: run_command(argv, environ=environ),
+            home=Home(home_of_this_process(), uid, _name_of(uid), environ),
+            run=lambda argv: run_command(argv, environ=environ_of_commands(environ, uid=uid)),
             interpreter=Path(sys.executable),
             search_path=tuple(map(Path, _search_path())),
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from imdsd.cli._installing import Installer, run_command
+from imdsd.cli._installing import Installer, environ_of_commands, run_command
+from tests.system.machine import need_root
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 
@@ -32,6 +34,23 @@ def test_a_file_that_is_no_program_is_told(tmp_path):
     (tmp_path / "file").touch()
     outcome = run_command((str(tmp_path / "file"),), environ=ENVIRON)
     assert (outcome.code, outcome.text) == (126, "Permission denied")
+
+
+def test_root_takes_no_program_from_the_path_of_somebody_else():
+    given = {"PATH": "/home/alice/bin:.", "LANG": "C"}
+    expected = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
+    assert environ_of_commands(given, uid=0) == expected
+    assert environ_of_commands(given, uid=1000) == given
+
+
+def test_a_user_without_a_name_has_a_home_that_is_not_there():
+    need_root()
+    script = "import os; from imdsd.cli._asking import home_of_this_process as home"
+    script += "; os.setuid(54321); print(home())"
+    done = subprocess.run(
+        (sys.executable, "-c", script), env=ENVIRON, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "/nonexistent\n"
 
 
 @pytest.mark.parametrize("system", [True, False])

@@ -185,3 +185,22 @@ def test_a_disk_that_refuses_loses_nothing_and_says_what_to_do(tmp_path, options
     assert message in told
     assert str(tmp_path) in told
     assert left == "['file'] old"
+
+
+def test_what_a_killed_run_left_is_removed(disk, tmp_path):
+    (tmp_path / ".[file].imdsd-1").touch()
+    disk.replace(tmp_path / "[file]", b"", mode=0o644)
+    assert [each.name for each in tmp_path.iterdir()] == ["[file]"]
+    (tmp_path / ".[file].imdsd-1").touch()
+    disk.remove(tmp_path / "[file]")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_root_writes_nothing_where_another_user_could_swap_it(tmp_path):
+    need_root()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    for path in (theirs / "file", theirs / "folder/file"):
+        with pytest.raises(InstallError, match=f"theirs belongs to uid {NOBODY}, expected 0"):
+            Disk(0).read(path)

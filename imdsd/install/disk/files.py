@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import stat
 from dataclasses import dataclass
@@ -46,10 +47,14 @@ class Disk:
             return found
 
     def read(self, path: Path) -> bytes | None:
-        """Return what stands in a regular file, not through a link; None for no file."""
+        """Return what stands in a regular file, not through a link; None for no file.
+
+        Raises InstallError for one that somebody else made, or could put in its place.
+        """
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with _told(path):
+            self._refuse_folder_of_others(path)
             try:
                 descriptor = os.open(path, flags)
             except (FileNotFoundError, NotADirectoryError):
@@ -80,10 +85,10 @@ class Disk:
 
         `mode` is that of a file that was not there.
         """
-        draft = path.with_name(f".{path.name}.imdsd-{os.getpid()}")
+        draft = path.with_name(f"{_draft_name(path)}{os.getpid()}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with _told(path):
-            draft.unlink(missing_ok=True)
+            _remove_drafts(path)
             try:
                 with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
                     _take_over(file.fileno(), path, mode=mode)
@@ -99,6 +104,7 @@ class Disk:
         """Take a file away."""
         with _told(path):
             path.unlink(missing_ok=True)
+            _remove_drafts(path)
 
     def remove_folder(self, path: Path) -> None:
         """Take a folder away if nothing is in it."""
@@ -115,11 +121,28 @@ class Disk:
         if found.st_uid not in (0, self.uid):
             raise InstallError(f"{path} belongs to uid {found.st_uid}, expected {self.uid}")
 
+    def _refuse_folder_of_others(self, path: Path) -> None:
+        folder = next(each for each in path.absolute().parents if each.is_dir())
+        if (owner := folder.stat().st_uid) not in (0, self.uid):
+            raise InstallError(
+                f"{folder} belongs to uid {owner}, expected {self.uid}: run this as that user"
+            )
+
     def _refuse_unguarded(self, path: Path) -> None:
         for each in hops(path):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if why := writable_by_others(each, allowed=lambda uid: uid in (0, self.uid)):
                     raise InstallError(f"{path} cannot be trusted: {each} {why}; mend that first")
+
+
+def _draft_name(path: Path) -> str:
+    return f".{path.name}.imdsd-"
+
+
+def _remove_drafts(path: Path) -> None:
+    """Remove what a run that was killed left beside a file."""
+    for draft in path.parent.glob(f"{glob.escape(_draft_name(path))}*"):
+        draft.unlink(missing_ok=True)
 
 
 def _take_over(descriptor: int, path: Path, *, mode: int) -> None:
