@@ -173,7 +173,7 @@ async def test_a_request_after_a_kill_is_answered(server, machine):
 
 
 async def test_a_frozen_daemon_is_started_anew(server, changed):
-    drop_in(changed, SERVICE, "[Service]\nWatchdogSec=2\n")
+    drop_in(changed, SERVICE, "[Service]\nWatchdogSec=3\n")
     changed.systemctl("restart", SERVICE)
     frozen, fed = changed.main_pid(SERVICE), changed.instant(SERVICE, "Watchdog")
     await eventually(lambda: changed.instant(SERVICE, "Watchdog") > fed, what="it is fed")
