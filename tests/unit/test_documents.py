@@ -288,8 +288,8 @@ def test_every_variable_of_ours_in_a_document_exists(document):
 # docs/endpoints.md
 
 
-def counted() -> dict[str, set[str]]:
-    """Return the labels of every metric, each counted once."""
+def counted() -> dict[str, tuple[str, set[str]]]:
+    """Return the type and the labels of every metric, each counted once."""
     metrics = Metrics("1")
     metrics.watch_roles(lambda: [("dev", "ok", 1.0, 1.0)])
     metrics.attempt_ended("dev", 1)
@@ -304,16 +304,17 @@ def counted() -> dict[str, set[str]]:
     metrics.file_is("dev", current=True)
     families = text_string_to_metric_families(metrics.render().decode())
     return {
-        family.name + ("_total" if family.type == "counter" else ""): {
-            label for sample in family.samples for label in sample.labels if label != "le"
-        }
+        family.name + ("_total" if family.type == "counter" else ""): (
+            family.type,
+            {label for sample in family.samples for label in sample.labels if label != "le"},
+        )
         for family in families
     }
 
 
-def test_metrics_and_their_labels_are_those_of_the_code():
+def test_metrics_their_types_and_their_labels_are_those_of_the_code():
     table = rows(section(text_of("endpoints.md"), "### Metrics"))[1:]
-    assert {row[0].strip("`"): codes_in(row[2]) for row in table} == counted()
+    assert {row[0].strip("`"): (row[1], codes_in(row[2])) for row in table} == counted()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
