@@ -496,6 +496,29 @@ def test_taking_out_makes_no_directory(tmp_path):
     assert (tmp_path / "credentials").read_bytes() == b""
 
 
+CLOSED = """
+import os, sys
+from pathlib import Path
+from imdsd.errors import CredentialsFileError
+from imdsd.host.aws_credentials_file import remove_profile
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    remove_profile(Path(sys.argv[1]), "dev", uid=os.geteuid(), pause=None)
+except CredentialsFileError as error:
+    print(error.reason)
+"""
+
+
+def test_taking_out_of_a_directory_that_is_closed_says_so(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    command = (sys.executable, "-c", CLOSED, str(closed / "credentials"))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    closed.chmod(0o700)
+    assert done.stdout.endswith("credentials cannot be written: Permission denied\n")
+
+
 def test_what_is_written_says_when_it_ends_and_prints_no_secret():
     lines = keys().lines()
     assert lines[0] == "# expires 2030-01-01T01:00:00Z, written by imdsd login"

@@ -319,3 +319,8 @@ def test_comments_stay_wherever_they_stand(members, env, indent, last_comma, dat
     kept = iter(after)
     assert all(character in kept for character in text)
     assert taken(after) == text
+
+
+def test_a_variable_of_somebody_else_without_a_value_stays():
+    text = '{"containerEnv": {"THEIRS": null}}\n'
+    assert taken(added(text)) == text

@@ -6,6 +6,7 @@ The SDKs' common format: https://docs.aws.amazon.com/sdkref/latest/guide/file-fo
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,7 @@ def write_profile(
 
 def remove_profile(path: Path, profile: str, *, uid: int, pause: Callable[[float], None]) -> None:
     """Take the credentials that we wrote into a profile out of the file again."""
-    if not path.exists():
-        return
+    with suppress(PermissionError):  # which is told below, with what to do
+        if not path.exists():
+            return
     change_file(path, lambda data: without_profile(data, profile), uid=uid, pause=pause)

@@ -207,7 +207,7 @@ def _our_variables(document: Jsonc, region: str | None) -> list[str]:
         return []
     ours, follows = [], False
     for each in document.members(member.at):
-        fixed = FIXED_VARIABLES.get(each.name) == each.value
+        fixed = (each.name, each.value) in FIXED_VARIABLES.items()
         regional = follows and each.name in REGION_VARIABLES and each.value == region
         follows = fixed or regional
         if follows:
