@@ -107,3 +107,9 @@ def test_a_shell_looks_where_a_client_looks(tmp_path):
     clients = {re.sub(r"/run/imdsd-user/.*", "/run/imdsd-user/alice", path) for path in clients}
     assert {place for place in looked if place} == clients
     assert "{IMDSD_RUNTIME_DIR}" in snippets.of_user(uid, name)
+
+
+@pytest.mark.parametrize("name", ["$(id)", "`id`", 'a"b', "DOM\\alice", "{HOME}", "a b\n"])
+def test_a_name_that_a_shell_could_run_is_not_written(name):
+    assert not any("imdsd-user" in place for place in snippets.of_user(1000, name))
+    assert "/run/imdsd-user/zoë.b@example.com" in snippets.of_user(1000, "zoë.b@example.com")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
+# A directory service may have names that a shell would take for more than a name.
+_PLAIN_NAME = re.compile(r"[\w.@+-]+")
 
 OF_ANYBODY = (
     "{IMDSD_RUNTIME_DIR}",
@@ -30,7 +32,7 @@ OF_ANYBODY = (
 
 def of_user(uid: int, name: str | None) -> tuple[str, ...]:
     """Return where this user's client looks, as imdsd.host.runtime_directory has it."""
-    own = (f"/run/imdsd-user/{name}",) if name else ()
+    own = (f"/run/imdsd-user/{name}",) if name and _PLAIN_NAME.fullmatch(name) else ()
     return (
         "{IMDSD_RUNTIME_DIR}",
         "{XDG_RUNTIME_DIR}/imdsd",
