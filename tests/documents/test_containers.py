@@ -10,6 +10,7 @@ import pytest
 from tests.documents.blocks import DOCS, blocks_of
 from tests.integration.daemon import running_daemon
 from tests.support import need, room, scrubbed_environ
+from tests.system.machine import need_root
 
 PAGE = blocks_of(DOCS / "how-to/containers.md")
 OPEN, OFF = [block.text for block in PAGE if block.language == "toml"]
@@ -29,6 +30,7 @@ print(found.method if found and found.get_frozen_credentials() else None)
 @contextmanager
 def bridged(config, directory):
     """A daemon on the machine's end of a bridge, and a container's network at the other end."""
+    need_root()
     # On the machine both link-local addresses are served too, as from systemd's sockets.
     link_local = '"169.254.170.2:80", "169.254.169.254:80"'
     path = directory / "config.toml"
