@@ -34,6 +34,7 @@ _OF_INTEREST = re.compile(
     r"|REMOTE_CONTAINERS|VSCODE_\w+|XDG_RUNTIME_DIR|RUNTIME_DIRECTORY|INVOCATION_ID"
 )
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+)*", re.ASCII)
+_USER_OF_URL = re.compile(r"//[^/\s\"@]+@")
 _SHORTEST_SECRET = 6
 
 
@@ -64,16 +65,20 @@ def write_bundle(
         write_private(path, f"{redacted(text, around)}\n".encode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    except ValueError:  # a path without a last name
+        raise UsageError(f"{path} cannot be written: it is no file") from None
 
 
 def redacted(text: str, around: Surroundings) -> str:
-    """Return the text without what looks like a token or stands in a variable that is secret.
+    """Return the text without tokens, users of URLs, and what secret variables hold.
 
-    Nothing of both should be in it; this is for what nobody thought of. The home is written ~.
+    None of these should be in it; this is for what nobody thought of. The home is written ~.
     """
-    text = _JWT.sub("…", text)
-    for name, value in around.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _is_secret(name):
+    text = _USER_OF_URL.sub("//…@", _JWT.sub("…", text))
+    secrets = (value for name, value in around.environ.items() if _is_secret(name))
+    # The longest first: one may begin as another does, whose end would stay.
+    for value in sorted(secrets, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "…").replace(json.dumps(value)[1:-1], "…")
     home = str(around.home)
     return text.replace(home, "~") if len(home) > 1 else text

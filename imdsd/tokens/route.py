@@ -71,7 +71,7 @@ class Lookup:
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """Return the proxy that the environment sets for a URL; none for http and for loopback.
 
-    Raises ValueError for a proxy that does not speak HTTP.
+    Raises ValueError, without the password, for a proxy that does not speak HTTP or is no URL.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -84,7 +84,20 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     scheme, separator, _ = proxy.partition("://")
     if separator and scheme not in {"http", "https"}:
         raise ValueError("HTTPS_PROXY speaks another protocol, expected http or https")
-    return proxy if separator else f"http://{proxy}"
+    url = proxy if separator else f"http://{proxy}"
+    if not _names_a_host(url):
+        raise ValueError(
+            "HTTPS_PROXY is no URL, expected http://HOST:PORT; write / # ? @ of a password as %XX"
+        )
+    return url
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose text repeats what stands in the place of a port
+        return False
 
 
 def _is_exempt(forms: tuple[str, ...], exempt: str) -> bool:

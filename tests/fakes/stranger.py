@@ -16,9 +16,14 @@ from cryptography.x509.oid import NameOID
 
 
 @contextmanager
-def stranger(routes, *, tls_folder=None, date=None):
-    """Yield its URL; `routes` maps a path to bytes, a document, or a (status, bytes)."""
-    server = HTTPServer(("127.0.0.1", 0), _handler(routes, date))
+def stranger(routes, *, tls_folder=None, date=None, connects=None):
+    """Yield its URL; `routes` maps a path to bytes, a document, or a (status, bytes).
+
+    As a proxy it lets nobody through, and adds the headers of who asked to `connects`.
+    """
+    server = HTTPServer(
+        ("127.0.0.1", 0), _handler(routes, date, [] if connects is None else connects)
+    )
     scheme = "http"
     if tls_folder is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -71,7 +76,7 @@ def self_signed(folder):
     return path
 
 
-def _handler(routes, date):
+def _handler(routes, date, connects):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             answer = routes.get(self.path, (404, b""))
@@ -84,6 +89,7 @@ def _handler(routes, date):
             self.wfile.write(body)
 
         def do_CONNECT(self):
+            connects.append(self.headers)
             self.send_error(407)
 
         def date_time_string(self, timestamp=None):

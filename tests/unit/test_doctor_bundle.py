@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,28 @@ def test_what_nobody_thought_of_is_cut_out(tmp_path):
     ).read_text()
     (found,) = json.loads(text)["doctor"]["findings"]
     assert found["found"] == "… and … and ~/x and /a/path"
+
+
+def test_a_secret_that_begins_as_another_one_is_cut_out_whole(tmp_path):
+    environ = {"A_TOKEN": "s3cr3t", "B_TOKEN": "s3cr3t-and-more"}
+    told = "s3cr3t, s3cr3t-and-more"
+    text = written(
+        tmp_path, [Finding(Step.STS, Level.OK, "sts.reached", told)], environ=environ
+    ).read_text()
+    assert json.loads(text)["doctor"]["findings"][0]["found"] == "…, …"
+
+
+def test_the_user_of_a_url_is_cut_out(tmp_path):
+    told = "by http://user:hunter2@proxy:3128 and https://sts.example/a@b"
+    text = written(tmp_path, [Finding(Step.STS, Level.OK, "sts.reached", told)]).read_text()
+    found = json.loads(text)["doctor"]["findings"][0]["found"]
+    assert found == "by http://…@proxy:3128 and https://sts.example/a@b"
+
+
+def test_a_name_that_is_none_is_told(tmp_path):
+    around = Surroundings({}, os.geteuid(), tmp_path, FakeWaitingClock())
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_bundle(Path("/"), FOUND, around, config=None, status=None, force=True)
 
 
 def test_it_is_for_its_owner_alone_and_replaces_only_its_own_kind(tmp_path):

@@ -51,6 +51,13 @@ async def test_without_the_extra_it_says_how_to_install_it(issuer):
     assert "pip install 'imdsd[verify]'" in found.remedy
 
 
+async def test_the_keys_are_asked_for_with_the_query_of_their_address():
+    routes = {"/keys?tenant=a": b"[]"}
+    with stranger(routes) as url:
+        routes[DISCOVERY] = {"issuer": url, "jwks_uri": f"{url}/keys?tenant=a"}
+        assert "tenant=a" in only(await verified(make(iss=url)), "signature.discovery").found
+
+
 async def test_a_forged_token_is_found(issuer):
     token = signed_by_another(issuer, kid=issuer.key_id)
     assert "do not trust" in only(await verified(token), "signature.wrong").remedy

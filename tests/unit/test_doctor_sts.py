@@ -100,9 +100,37 @@ async def test_a_proxy_that_lets_nothing_through_is_told(answers):
         assert ("407" in told.found) is answers
 
 
+async def test_a_proxy_is_given_the_user_and_password_that_are_set_for_it():
+    asked = []
+    with stranger({}, connects=asked) as url:
+        proxy = url.replace("//", "//user:p%40ss@")
+        await looked("https://sts.nowhere.invalid", environ={"HTTPS_PROXY": proxy})
+    (headers,) = asked
+    assert headers["Proxy-Authorization"] == "Basic dXNlcjpwQHNz"
+
+
 async def test_a_proxy_of_another_protocol_is_told():
     environ = {"HTTPS_PROXY": "socks5://127.0.0.1:1"}
     assert only(await looked("https://sts.nowhere.invalid", environ=environ), "sts.proxy")
+
+
+async def test_a_proxy_that_is_no_url_is_told_without_its_password():
+    environ = {"HTTPS_PROXY": "http://user:hunter2/x@127.0.0.1:1"}
+    found = only(await looked("https://sts.nowhere.invalid", environ=environ), "sts.proxy")
+    assert "expected http://HOST:PORT" in found.found
+    assert "hunter2" not in str(found)
+
+
+async def test_a_proxy_without_a_port_is_asked_where_the_exchange_asks_it():
+    environ = {"HTTPS_PROXY": "http://127.66.0.1"}
+    found = only(await looked("https://sts.nowhere.invalid", environ=environ), "sts.proxy")
+    assert "127.66.0.1:80" in found.found
+
+
+async def test_the_way_through_a_proxy_that_speaks_tls_is_left_to_the_exchange():
+    environ = {"HTTPS_PROXY": "https://127.0.0.1:1"}
+    found = await looked("https://sts.nowhere.invalid", environ=environ)
+    assert codes(found) == ["sts.skipped"]
 
 
 async def test_a_server_that_keeps_silent_is_told_at_the_deadline():

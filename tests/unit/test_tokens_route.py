@@ -107,3 +107,21 @@ def test_a_proxy_of_another_protocol_is_refused_without_its_password():
     with pytest.raises(ValueError, match="HTTPS_PROXY") as caught:
         proxy_for(URL, {"HTTPS_PROXY": "socks5://user:hunter2@p"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hunter2/x@p:3128",
+        "http://user:hunter2#x@p:3128",
+        "user:hunter2?@p",
+        "http://user:hunter2@p:99999",
+        "http://user:hunter2@[::1",
+        "http://user:hunter2@",
+        "http://",
+    ],
+)
+def test_a_proxy_that_is_no_url_is_refused_without_its_password(proxy):
+    with pytest.raises(ValueError, match="expected http://HOST:PORT") as caught:
+        proxy_for(URL, {"HTTPS_PROXY": proxy})
+    assert "hunter2" not in str(caught.value)

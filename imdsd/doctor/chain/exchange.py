@@ -11,8 +11,9 @@ from imdsd.clock import format_instant
 from imdsd.credentials.model import belongs_to
 from imdsd.credentials.session_name import render_session_name
 from imdsd.doctor.chain.network import NetworkError, Trouble, get
-from imdsd.doctor.finding import Diagnosis, Level, Step
+from imdsd.doctor.finding import Diagnosis, Level, Step, skip
 from imdsd.errors import ClaimsError, DurationRefusedError, ExchangeError
+from imdsd.tokens.route import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -181,6 +182,10 @@ def look_at_sts(
     """Ask for nothing, to see whether and how fast STS answers and what time it has."""
     began = clock.monotonic()
     try:
+        if (proxy_for(url, environ) or "").startswith("https:"):
+            # TLS within TLS is more than http.client can do; whatever exchanges can.
+            yield skip(Step.STS, "the way to STS, which the exchange shows: the proxy speaks TLS")
+            return
         answer = get(url, environ=environ, ca_bundle=ca_bundle, seconds=seconds)
     except NetworkError as error:
         yield _BY_TROUBLE[error.trouble](f"{url}: {error}", **_place(url))

@@ -123,7 +123,7 @@ def _connection(
         return HTTPSConnection(host, parts.port or 443, timeout=seconds, context=tls)
     through = urlsplit(proxy)
     connection = HTTPSConnection(
-        through.hostname or "", through.port or 3128, timeout=seconds, context=tls
+        through.hostname or "", through.port or 80, timeout=seconds, context=tls
     )
     connection.set_tunnel(host, parts.port or 443, headers=_proxy_headers(proxy))
     return connection
