@@ -38,6 +38,7 @@ class Telling:
         self._ready = False
         self._refused = ""
         self._told = ""
+        self._owed: tuple[str, ...] = ()
 
     async def say_when_ready(self, *, grace_seconds: float) -> None:
         """Say READY once the default role is served, or the grace has passed.
@@ -46,11 +47,13 @@ class Telling:
         """
         await self._clock.nap(grace_seconds, self._roles.default.published)
         self._ready = True
-        while not self._tell("READY=1"):
+        self._tell("READY=1")
+        while self._owed:
             await self._clock.sleep(_INSISTING_SECONDS)
+            self._tell()
 
     async def keep_status(self) -> None:
-        """Say how the roles fare whenever that has changed, for ever."""
+        """Say how the roles fare whenever that has changed, or was not heard, for ever."""
         while has_manager(self._environ):
             self._roles.turned.clear()
             if self._line() != self._told:
@@ -86,12 +89,15 @@ class Telling:
         """Say why the daemon does not start."""
         notify(self._environ, f"STATUS={tidy(str(error), most=_MOST_CHARACTERS)}")
 
-    def _tell(self, *lines: str) -> bool:
-        """Send `lines` and the status; a status that was not heard is told at the next turn."""
+    def _tell(self, *lines: str) -> None:
+        """Send `lines` and the status; what is not heard is owed, and told at the next turn.
+
+        A manager that missed the end of a reload would take the daemon for reloading for ever.
+        """
         line = self._line()
-        heard = self._send(*lines, f"STATUS={line}")
-        self._told = line if heard else ""
-        return heard
+        owed = tuple(dict.fromkeys((*self._owed, *lines)))
+        heard = self._send(*owed, f"STATUS={line}")
+        self._owed, self._told = ((), line) if heard else (owed, "")
 
     def _send(self, *lines: str) -> bool:
         # The loop serves clients: it does not wait for a manager that is busy.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 1.0
 """How long a service manager that reads nothing is waited for, where nobody waits for us."""
 
+_MOST_DIGITS = 20  # of 64 bits
+
 
 def has_manager(environ: Mapping[str, str]) -> bool:
     """Whether a service manager wants to be told."""
@@ -47,9 +49,9 @@ def watchdog_seconds(environ: Mapping[str, str], *, pid: int) -> float | None:
 
     As sd_watchdog_enabled(3) reads it: what is meant for another process is no business of ours.
     """
-    microseconds = environ.get("WATCHDOG_USEC", "")
-    if not (microseconds.isascii() and microseconds.isdecimal()) or not int(microseconds):
-        return None
+    text = environ.get("WATCHDOG_USEC", "")
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
-    return int(microseconds) / 1e6
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MOST_DIGITS or not int(text):
+        return None
+    return int(text) / 1e6

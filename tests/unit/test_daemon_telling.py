@@ -162,6 +162,15 @@ async def test_several_roles_are_counted_and_the_one_that_fails_is_named(bench, 
     assert status.endswith("; 1 of 2 roles served; other denied: no (stage: exchange)")
 
 
+async def test_of_roles_that_fail_the_default_one_is_named(bench, manager):
+    other = bench.definition("other", role_arn="arn:aws:iam::123456789012:role/other")
+    bench.exchange.always = DENIED
+    async with telling(bench, manager, other, bench.definition()):
+        *_, status = manager.heard()
+    assert status.startswith("STATUS=dev denied")
+    assert status.endswith("; 0 of 2 roles served; no (stage: exchange)")
+
+
 async def test_an_instant_of_another_day_is_written_whole(bench):
     roles = Roles([bench.definition()], bench.workshop, default="dev")
     await roles.default.refresh()
@@ -264,13 +273,33 @@ async def test_a_start_that_fails_says_why_in_one_line(bench, manager):
         assert manager.heard() == ["STATUS=127.0.0.1:9254 is in use by somebody"]
 
 
-async def test_ready_is_said_until_it_is_heard(bench, manager):
+def fill(manager):
+    """Leave no room for another word."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
         filling.connect(manager.environ["NOTIFY_SOCKET"])
         filling.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
                 filling.send(b"x")
+
+
+async def test_the_end_of_a_reload_and_a_status_are_said_until_they_are_heard(bench, manager):
+    async with telling(bench, manager, listening=False) as told:
+        manager.heard()
+        fill(manager)
+        told.reloading()
+        told.reloaded(refused="no")
+        assert set(manager.heard()) == {"x"}
+        await bench.clock.advance(30)
+        (said,) = manager.heard()
+        assert said.startswith("READY=1\nSTATUS=dev ok until ")
+        assert said.endswith("; reload refused: no")
+        await bench.clock.advance(300)
+        assert manager.heard() == []
+
+
+async def test_ready_is_said_until_it_is_heard(bench, manager):
+    fill(manager)
     async with telling(bench, manager, listening=False):
         assert set(manager.heard()) == {"x"}
         await bench.clock.advance(1)

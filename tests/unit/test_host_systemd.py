@@ -113,6 +113,8 @@ def test_whether_another_try_may_succeed_is_said(address):
         ({"WATCHDOG_USEC": ""}, None),
         ({"WATCHDOG_USEC": "-1"}, None),
         ({"WATCHDOG_USEC": "1min"}, None),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
+        ({"WATCHDOG_USEC": "9" * 5000}, None),
     ],
 )
 def test_the_watchdog_is_fed_where_the_manager_waits_for_this_process(environ, seconds):
