@@ -15,7 +15,7 @@ from tests.fakes.served import parse
 from tests.support import room
 from tests.system.daemon import DEMO, DaemonProcess, asking, heard
 from tests.system.machine import NOBODY, as_user, need_root
-from tests.system.manager import handing_over
+from tests.system.manager import Manager, handing_over
 from tests.system.settings import role, settings
 from tests.system.stream import STREAM
 
@@ -234,3 +234,19 @@ async def test_a_link_local_socket_that_a_neighbour_could_reach_is_refused(daemo
     ):
         assert await daemon.ended() == 78
         assert "test-1.socket: BindToDevice: found nothing, expected lo" in daemon.log
+
+
+async def test_sockets_that_are_said_to_be_passed_and_are_not_are_told(daemons, sandbox):
+    """Their numbers stand for files that the daemon opened itself."""
+    manager = Manager(daemons.place() / "notify")
+    said = 'LISTEN_PID=$$ LISTEN_FDS=12 exec "$@"'
+    daemon = daemons.serve(
+        unsaid(sandbox), prefix=["/bin/sh", "-c", said, "-"], NOTIFY_SOCKET=manager.address
+    )
+    try:
+        assert await daemon.ended() == 78
+        assert "descriptor 3: ListenStream: found " in daemon.log
+        assert "Traceback" not in daemon.log
+        assert "descriptor 3: ListenStream: found " in await manager.hears("STATUS=")
+    finally:
+        manager.close()

@@ -57,8 +57,7 @@ def refused(*handed, **environ):
     with pytest.raises(ConfigurationError) as caught, passed(*handed, **environ):
         pass
     for index in range(len(handed)):
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(FIRST + index)
+        os.close(FIRST + index)  # nobody else has: it could be a file of the daemon's own
     return str(caught.value)
 
 

@@ -55,7 +55,8 @@ def take_passed(
 
     To be called once: the descriptors are the caller's from then on. Raises ConfigurationError
     with every socket that is not a listening TCP socket, or is open to other machines though its
-    address is link-local.
+    address is link-local. Then nothing is closed: where fewer were passed than was said, the
+    numbers stand for files of our own by now.
     """
     # What is meant for another process, a parent of ours, is none of our business.
     if environ.get("LISTEN_PID") != str(pid):
@@ -72,7 +73,7 @@ def take_passed(
             problems.append(Problem(unit, *wrong.problem))
     if problems:
         for each in taken:
-            each.opened.close()
+            each.opened.detach()
         raise ConfigurationError(tuple(problems))
     return tuple(taken)
 
@@ -96,14 +97,14 @@ def _taken(number: int) -> socket.socket:
         opened.settimeout(0)
         opened.set_inheritable(False)
     except BaseException:
-        opened.close()
+        opened.detach()
         raise
     return opened
 
 
 def _no_socket(number: int, error: OSError) -> str:
     try:
-        os.close(number)
+        os.fstat(number)
     except OSError:
         return f"a descriptor that is not open ({error.strerror})"
     return "a file or FIFO"
