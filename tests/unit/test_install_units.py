@@ -152,6 +152,17 @@ def test_the_daemon_has_no_capability_and_no_user_namespace():
         assert "PrivateUsers" not in dict(found)
 
 
+def test_a_user_s_daemon_is_not_told_what_the_machine_s_may_know():
+    files = {
+        name: re.findall(r"^EnvironmentFile=-(\S+)$", read_unit(name), re.MULTILINE)
+        for name in ("imdsd.service", "imdsd@.service")
+    }
+    assert files == {
+        "imdsd.service": ["/etc/imdsd/environment"],
+        "imdsd@.service": ["/etc/imdsd/%i.environment"],
+    }
+
+
 def test_nothing_stands_behind_a_value_that_systemd_would_take_for_a_part_of_it():
     # A comment behind BindToDevice=lo has systemd 252 drop the line with no more than a warning.
     for name in UNITS:
