@@ -159,7 +159,7 @@ def _of_daemon(wish: Wish, config: Config, caller: Caller) -> _Login:
     status = ask_status(daemon)
     known = [name for role in status.roles for name in (role.name, *role.aliases)]
     if wish.name is not None and wish.name not in known:
-        raise unknown_role(wish.name, (*_names(config), *known))
+        raise unknown_role(wish.name, tuple(dict.fromkeys((*_names(config), *known))))
     role = pick_role(status, wish.name)
     if wish.changes_terms:
         raise UsageError(

@@ -251,7 +251,13 @@ def test_other_terms_than_the_daemons_need_an_arn(login, daemon):
 
 
 def test_a_role_that_neither_knows_is_told_with_those_of_both(login, daemon):
-    with pytest.raises(UsageError, match="expected one of dev, d, far, dev"):
+    config = f'[[role]]\nname = "own"\narn = "{ARN.format("own")}"\n'
+    with pytest.raises(UsageError, match=r"expected one of own, dev$"):
+        login("--role", "nobody", config=config, daemon=daemon)
+
+
+def test_a_role_that_both_know_is_named_once(login, daemon):
+    with pytest.raises(UsageError, match=r"expected one of dev, d, far$"):
         login("--role", "nobody", config=CONFIG, daemon=daemon)
 
 
