@@ -129,8 +129,8 @@ class Entry:
 class Receipt:
     """What an installation did, so that it can be undone: facts, never commands.
 
-    `folders` were made by it, the outer ones first; `units` are those it enabled; `account` is the
-    user, with the group of that name, that it had made; `members` it put into that group; for
+    `folders` were made by it, the outer ones first; `units` are those it enabled; `account` and
+    `group` are the user and the group that it had made; `members` it put into that group; for
     `lingering` it had a user's services start at boot. It is `unfinished` until the last step is
     done: the service may not have taken over yet what was written.
     """
@@ -139,6 +139,7 @@ class Receipt:
     folders: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     account: str = ""
+    group: str = ""
     members: tuple[str, ...] = ()
     lingering: str = ""
     unfinished: bool = False

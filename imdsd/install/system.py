@@ -143,7 +143,8 @@ def _making_account(
     if not request.for_user and not machine.has_account():
         path = str(machine.root / _SYSUSERS)
         steps.append(Run(("systemd-sysusers", path), "make the user and the group imdsd"))
-        receipt = replace(receipt, account=ACCOUNT)
+        made = receipt.group if machine.has_group() else ACCOUNT
+        receipt = replace(receipt, account=ACCOUNT, group=made)
     known = machine.members()
     for name in request.members:
         if name not in known:
@@ -222,7 +223,7 @@ def plan_removal_of_system(
         return Plan(changes.steps, changes.receipt, changes.notes, removal=True)
     steps = (*_stopping(receipt, machine), *changes.steps, *_cleaning(receipt, machine))
     left = changes.receipt
-    kept = replace(left, units=(), account="", members=()) if left.entries else None
+    kept = replace(left, units=(), account="", group="", members=()) if left.entries else None
     return Plan(steps, kept, changes.notes, removal=True)
 
 
@@ -244,12 +245,12 @@ def _cleaning(receipt: Receipt, machine: Machine) -> Iterator[Run | RemoveFolder
         yield Run(machine.systemctl("daemon-reload"), "have systemd forget the units")
     if (folder := machine.root / "run/imdsd-user").is_dir():
         yield RemoveFolder(folder, "of daemons of users")
-    if receipt.account:
-        if machine.has_account():
-            yield Run(("userdel", receipt.account), "remove the user that was made for it")
+    if receipt.account and machine.has_account():
+        yield Run(("userdel", receipt.account), "remove the user that was made for it")
+    if receipt.group:
         if machine.has_group():
             # 6: there is no such group; userdel removes it where nobody else is in it.
-            yield Run(("groupdel", receipt.account), "remove its group", accepted=(6,))
+            yield Run(("groupdel", receipt.group), "remove its group", accepted=(6,))
         return
     members = machine.members()
     for name in receipt.members:

@@ -89,7 +89,7 @@ class FakeCommands:
     def _systemd_sysusers(self, path) -> Outcome:
         assert Path(path).read_text().splitlines()[-1].startswith("u imdsd ")
         self.users.add("imdsd")
-        self.groups["imdsd"] = []
+        self.groups.setdefault("imdsd", [])
         return Outcome(0)
 
     def _usermod(self, *words) -> Outcome:

@@ -89,6 +89,13 @@ def test_an_account_that_was_there_stays(site):
     assert "imdsd" in site.commands.users
 
 
+def test_a_group_that_was_there_stays_though_its_user_was_made(site):
+    site.commands.groups["imdsd"] = ["carol"]
+    site.install("--system", "--add-user", "bob", *FLAGS)
+    site.uninstall("--system")
+    assert (site.commands.users, site.commands.groups) == ({"alice", "bob"}, {"imdsd": ["carol"]})
+
+
 def test_only_root_changes_the_system(tmp_path):
     site = Site(tmp_path, uid=1000)
     for verb in (site.install, site.uninstall):

@@ -42,6 +42,7 @@ def from_json(text: bytes, *, source: Path) -> Receipt:
             entries=tuple(map(_entry, document["entries"])),
             **{key: tuple(map(_text, document[key])) for key in _TEXTS},
             account=_text(document["account"]),
+            group=_text(document["group"]),
             lingering=_text(document["lingering"]),
             unfinished=document["unfinished"] is True,
         )
