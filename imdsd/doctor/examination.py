@@ -212,15 +212,16 @@ class Examination:
         """Return where the daemon is, or would be."""
         met = self.encounter
         if met is not None and met.daemon is not None:
-            return Target(met.addresses, met.daemon)
+            roles = met.status.roles if met.status else ()
+            names = (name for role in roles for name in (role.name, *role.aliases))
+            return Target(met.addresses, met.daemon, frozenset(names))
         return Target(frozenset(self._listen()), None)
 
     def _sdks(self) -> Iterable[Finding]:
         return judge_sdks(self._around, self._target())
 
     def _proxies(self) -> Iterable[Finding]:
-        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-        hosts = sorted(anywhere.get(host, host) for host, _ in self._target().addresses)
+        hosts = sorted(host for host, _ in self._target().addresses)
         return judge_proxies(self._around.environ, hosts)
 
     def _editors(self) -> Iterable[Finding]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import stat
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ _PROFILE_KEYS = {
     "role_arn": "a role",
     "web_identity_token_file": "a web identity token file",
 }
+_MOST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +105,29 @@ def _profile_shadows(path: Path, sections: tuple[str, ...]) -> Iterator[Shadow]:
 
 def _read_profiles(path: Path) -> RawConfigParser | None:
     """Read an AWS file; one that cannot be read shadows nothing: SDKs fail on it by themselves."""
-    from configparser import Error, RawConfigParser  # noqa: PLC0415  # 5 ms, only for this
+    from configparser import Error  # noqa: PLC0415  # 5 ms, only for this
 
-    # Any name but `default`, which is an ordinary profile here.
-    profiles = RawConfigParser(default_section="\0", strict=False)
     try:
-        profiles.read_string(path.read_text(encoding="utf-8"))
+        return read_aws_file(path)
     except (OSError, ValueError, Error):
         return None
+
+
+def read_aws_file(path: Path) -> RawConfigParser:
+    """Return the sections of an AWS file, as far as a file of that kind is long.
+
+    Raises OSError, ValueError for bytes that are not UTF-8, and configparser's Error.
+    """
+    from configparser import RawConfigParser  # noqa: PLC0415  # 5 ms, only for this
+
+    # As botocore: what is no file, such as a FIFO that would be waited for, is not there.
+    if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise FileNotFoundError(path)
+    with path.open("rb") as file:
+        text = file.read(_MOST_BYTES).decode()
+    # Any name but `default`, which is an ordinary profile here.
+    profiles = RawConfigParser(default_section="\0", strict=False)
+    profiles.read_string(text)
     return profiles
 
 
@@ -119,4 +137,7 @@ def is_ours(command: str) -> bool:
         words = shlex.split(command)
     except ValueError:
         return False
-    return bool(words) and Path(words[0]).name == "imdsd" and "credential-process" in words
+    if "credential-process" not in words:
+        return False
+    # As a program, or as a module of the interpreter that install wrote down.
+    return Path(words[0]).name == "imdsd" or ("-m", "imdsd") in pairwise(words)

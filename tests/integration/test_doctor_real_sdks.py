@@ -74,6 +74,9 @@ CASES = [
     Case("a profile that is nowhere", {"AWS_PROFILE": "gone"}),
     Case("a profile that is nowhere, and keys", {**KEYS, "AWS_PROFILE": "gone"}),
     Case("a profile without credentials", {"AWS_PROFILE": "p"}, config="[profile p]\nregion = x\n"),
+    Case("a name of a profile that is empty", {"AWS_PROFILE": ""}),
+    Case("a profile in quotes", {"AWS_PROFILE": "p"}, config=f'[profile "p"]\n{STATIC}'),
+    Case("a profile after a tab", {"AWS_PROFILE": "p"}, config=f"[profile\tp]\n{STATIC}"),
 ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +10,14 @@ from imdsd.doctor.sdks.chains import CHAINS
 from imdsd.doctor.sdks.judging import Target, judge_sdks, winner
 from imdsd.doctor.sdks.links import View
 from imdsd.doctor.sdks.profiles import read_files
+from imdsd.install.texts.profiles import Profile, ProfilesBlock
 from tests.fakes.daemon import running_daemon
 from tests.fakes.examined import codes, only
 from tests.fakes.waiting_clock import FakeWaitingClock
 
 PORT = 9254
 FULL = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{PORT}/v1/credentials"}
+IMDS = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{PORT}"}
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
 WEB_IDENTITY = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn"}
 DAEMON = Target(frozenset({("127.0.0.1", PORT)}), None)
@@ -176,9 +179,58 @@ def test_our_own_credential_process_is_no_shadow(tmp_path):
     assert codes(found(tmp_path, {})) == ["sdks.served"] * 4
 
 
-def test_a_role_assumed_with_what_the_daemon_serves_is_no_shadow(tmp_path):
-    write(tmp_path, "config", "[default]\nrole_arn = arn\ncredential_source = EcsContainer\n")
-    assert codes(found(tmp_path, FULL)) == ["sdks.served"] * 4
+def test_the_profiles_that_install_writes_are_no_shadow(tmp_path):
+    block = ProfilesBlock((Profile("audit"),), Path("/opt/imdsd/bin/python3"))
+    write(tmp_path, "config", block.apply(None).decode())
+    assert codes(found(tmp_path, {**FULL, "AWS_PROFILE": "audit"})) == ["sdks.served"] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "environ"),
+    [
+        ("EcsContainer", FULL),
+        ("Ec2InstanceMetadata", IMDS),
+    ],
+)
+def test_a_role_assumed_with_what_the_daemon_serves_is_no_shadow(tmp_path, kind, environ):
+    write(tmp_path, "config", f"[default]\nrole_arn = arn\ncredential_source = {kind}\n")
+    assert codes(found(tmp_path, environ)) == ["sdks.served"] * 4
+    elsewhere = {**environ, next(iter(environ)): "http://127.0.0.1:1/v1/credentials"}
+    for odd in ({}, elsewhere):
+        assert codes(found(tmp_path, odd)) == ["sdks.shadowed"] * 4
+
+
+def test_a_variable_that_is_set_to_nothing_names_a_profile_for_boto3_alone(tmp_path):
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        boto3, *others = found(tmp_path, {**FULL, name: ""})
+        assert (boto3.code, boto3.remedy) == ("sdks.broken", f"unset {name}")
+        assert codes(others) == ["sdks.served"] * 3
+
+
+@pytest.mark.parametrize("section", ['profile "p"', "profile 'p'", "profile\tp", "profile  p "])
+def test_the_name_of_a_profile_may_stand_in_quotes(tmp_path, section):
+    write(tmp_path, "config", f"[{section}]\ncredential_process = other\n")
+    assert wins(tmp_path, {**FULL, "AWS_PROFILE": "p"})[0] == "custom-process"
+
+
+@pytest.mark.parametrize(
+    ("path", "served"),
+    [
+        ("/v1/credentials", True),
+        ("/v1/credentials/dev", True),
+        ("/v1/credentials/d%65v", True),
+        ("/v1/credentials/gone", False),
+        ("/v1/credentials/", False),
+        ("/v1/credentialsdev", False),
+        ("", False),
+    ],
+)
+def test_a_role_or_path_that_the_daemon_does_not_have_is_told(tmp_path, path, served):
+    target = Target(DAEMON.addresses, None, frozenset({"dev"}))
+    environ = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{PORT}{path}"}
+    told = [each for each in found(tmp_path, environ, target) if each.code == "sdks.not-served"]
+    assert bool(told) is not served
+    assert all("imdsd env" in each.remedy for each in told)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +259,7 @@ def test_what_breaks_one_chain_is_passed_over_by_another(tmp_path, environ, expe
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9999/v1/credentials"},
         {**FULL, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials"},
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://[::1"},
+        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"https://127.0.0.1:{PORT}/v1/credentials"},
     ],
 )
 def test_variables_that_lead_to_another_address_are_told(tmp_path, environ):
@@ -222,6 +275,8 @@ def test_imds_is_switched_off_by_more_words_in_javascript(tmp_path):
     }
     served = ["sdks.served", "sdks.served", "sdks.nowhere", "sdks.served"]
     assert codes(found(tmp_path, environ)) == served
+    environ["AWS_EC2_METADATA_DISABLED"] = "false"
+    assert codes(found(tmp_path, environ)) == ["sdks.served"] * 4
 
 
 def test_a_bearer_of_an_earlier_daemon_is_told(tmp_path):
@@ -250,11 +305,17 @@ def asked(daemon):
 
 
 def test_an_sts_on_this_machine_is_told(tmp_path):
-    environ = {**FULL, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:4566"}
-    assert (
-        "unset AWS_ENDPOINT_URL_STS"
-        in only(found(tmp_path, environ), "sdks.sts-on-loopback").remedy
-    )
+    environ = {**FULL, "AWS_ENDPOINT_URL_STS": "http://user:hunter2@127.0.0.1:4566/?key=hunter2"}
+    told = only(found(tmp_path, environ), "sdks.sts-on-loopback")
+    assert "unset AWS_ENDPOINT_URL_STS" in told.remedy
+    assert told.found == "AWS_ENDPOINT_URL_STS is http://127.0.0.1:4566"
+
+
+def test_an_sts_on_this_machine_is_right_for_a_demo(tmp_path):
+    with running_daemon(tmp_path / "run", demo=True) as daemon:
+        target = Target(frozenset({daemon.address}), asked(daemon))
+        environ = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:4566"}
+        assert "sdks.sts-on-loopback" not in codes(found(tmp_path, environ, target))
 
 
 @pytest.mark.parametrize("text", [b"nonsense\n", b"[default]\nrole_arn = \xff\n"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from imdsd.host.shadowing import shadowing
@@ -73,6 +75,7 @@ def test_imds_that_is_switched_off_is_named(tmp_path, value, shadows):
         "role_arn = arn",
         "login_session = arn",
         "credential_process = 'unclosed",
+        "credential_process = python3 -m other credential-process imdsd",
     ],
 )
 @pytest.mark.parametrize("section", ["[default]", "[profile default]"])
@@ -100,6 +103,7 @@ def test_the_files_may_be_elsewhere(tmp_path):
         "[profile other]\naws_access_key_id = AKIA\n",
         "[DEFAULT]\naws_access_key_id = AKIA\n",
         "[default]\ncredential_process = /opt/bin/imdsd credential-process --role dev\n",
+        '[default]\ncredential_process = "/a b/python3" -P -m imdsd credential-process --role d\n',
         "nonsense\n",
         "",
     ],
@@ -107,6 +111,12 @@ def test_the_files_may_be_elsewhere(tmp_path):
 def test_files_that_win_over_nothing_are_not_named(tmp_path, text):
     write(tmp_path / ".aws/config", text)
     assert names({}, tmp_path) == []
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        assert names({variable: str(tmp_path / "pipe")}, tmp_path) == []
 
 
 def test_a_file_that_cannot_be_read_is_not_named(tmp_path):

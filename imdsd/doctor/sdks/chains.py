@@ -22,7 +22,7 @@ _ROLE_SOURCES = ("source_profile", "credential_source")
 
 def boto3(view: View) -> Iterator[Link]:
     """Yield the links of boto3 and version 1 of the AWS CLI: each kind of profile is its own."""
-    profile = view.profile("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+    profile = view.profile("AWS_DEFAULT_PROFILE", "AWS_PROFILE", set_is_enough=True)
     # Session and client look the profile up before any credentials are looked for.
     yield Link("profile", profile.missing)
     yield Link("env", view.half_keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from imdsd.doctor.finding import Diagnosis, Level, Step
 from imdsd.doctor.sdks.chains import CHAINS
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _STEP = Step.SDKS
 BEARER, BEARER_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 _POINT_HERE = '`eval "$(imdsd env)"`'
-_PORTS = {"http": 80, "https": 443}
+_HTTP_PORT = 80
+_CONTAINER_PATH = "/v1/credentials"
 
 
 def _warning(name: str, means: str, remedy: str) -> Diagnosis:
@@ -56,6 +57,11 @@ STALE_BEARER = _warning(
     "the bearer in this shell is not the daemon's: its answer will be 401",
     f"{_POINT_HERE} in this shell",
 )
+NOT_SERVED = _warning(
+    "not-served",
+    "the variables ask the daemon for a role or path that it does not have: its answer will be 404",
+    f"{_POINT_HERE} in this shell, or give the daemon that role",
+)
 STS_ELSEWHERE = _warning(
     "sts-on-loopback",
     "AWS_ENDPOINT_URL_STS sends calls of STS to this machine, as a demo does that may be over",
@@ -68,23 +74,29 @@ BROKEN_FILE = _warning(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the daemon is: its addresses, and itself where this user may ask it."""
+    """Where the daemon is: its addresses, and itself and its roles where this user may ask it."""
 
     addresses: frozenset[tuple[str, int]]
     daemon: Daemon | None
+    roles: frozenset[str] | None = None
 
     def is_at(self, url: str) -> bool:
-        """Whether a URL leads to the daemon."""
+        """Whether a URL leads to the daemon, which speaks plain http."""
         try:
             parts = urlsplit(url)
-            port = parts.port or _PORTS.get(parts.scheme, 0)
+            port = parts.port or _HTTP_PORT
         except ValueError:
             return False
-        host = parts.hostname or ""
-        if host == "localhost":
-            host = "127.0.0.1"
-        wild = {"0.0.0.0", "::"}  # a listener for all addresses is at each
-        return any(port == p and (host == h or h in wild) for h, p in self.addresses)
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        return parts.scheme == "http" and (host, port) in self.addresses
+
+    def serves(self, url: str) -> bool:
+        """Whether the daemon, to which it leads, has the role or path of a URL."""
+        path = urlsplit(url).path
+        role = path.removeprefix(f"{_CONTAINER_PATH}/")
+        if role == path:
+            return path == _CONTAINER_PATH
+        return self.roles is None or unquote(role) in self.roles
 
 
 def judge_sdks(around: Surroundings, target: Target) -> Iterator[Finding]:
@@ -95,8 +107,11 @@ def judge_sdks(around: Surroundings, target: Target) -> Iterator[Finding]:
         yield _judge(sdk, links, target)
     if (stale := _stale_bearer(around.environ, target)) is not None:
         yield stale
+    container = view.container()
+    if container and target.is_at(container.url) and not target.serves(container.url):
+        yield NOT_SERVED(f"{container.what} leads to {urlsplit(container.url).path or '/'}")
     if sts_is_on_loopback(around.environ) and not (target.daemon and target.daemon.record.demo):
-        yield STS_ELSEWHERE(f"{STS_ENDPOINT} is {around.environ[STS_ENDPOINT]}")
+        yield STS_ELSEWHERE(f"{STS_ENDPOINT} is {_shown(around.environ[STS_ENDPOINT])}")
     for path, why in view.files.broken.items():
         yield BROKEN_FILE(f"{path}: {why}", path=str(path))
 

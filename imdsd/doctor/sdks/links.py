@@ -106,11 +106,19 @@ class View:
             return Source(Kind.IMDS, IMDS_ENDPOINT, f"unset {IMDS_ENDPOINT}", url=url)
         return Source(Kind.IMDS, "no variable", url=EC2_ADDRESS)
 
-    def profile(self, *names: str) -> ChosenProfile:
+    def profile(self, *names: str, set_is_enough: bool = False) -> ChosenProfile:
         """Return the profile that these variables choose, the first of them first."""
         variable = self.named(*names)
+        if set_is_enough:
+            variable = next((name for name in names if name in self.environ), None)
         name = self.environ[variable] if variable else "default"
-        return ChosenProfile(name, variable, self.files.profiles.get(name))
+        return ChosenProfile(name, variable, self.files.profiles.get(name), self)
+
+    def of_kind(self, credential_source: str) -> Source | None:
+        """Return what a profile's `credential_source` stands for here, if it leads anywhere."""
+        if credential_source == "EcsContainer":
+            return self.container()
+        return self.imds() if credential_source == "Ec2InstanceMetadata" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class ChosenProfile:
     name: str
     variable: str | None
     profile: Profile | None
+    view: View
 
     @property
     def missing(self) -> Source | None:
@@ -144,10 +153,12 @@ class ChosenProfile:
             return None
         key = next(each for each in keys if profile.first(each) is entry)
         ours = key == "credential_process" and profile.runs_us
-        through = key in {"role_arn", "credential_source"} and profile.leads_through_us
+        assumes = key in {"role_arn", "credential_source"}
+        through = self.view.of_kind(profile.credential_source) if assumes else None
         return Source(
             Kind.PROFILE,
             f"{key} in {entry}" + (f", chosen by {self.variable}" if self.variable else ""),
             f"unset {self.variable}" if self.variable else f"rename {entry}, or take {key} out",
-            ours=ours or through,
+            url=through.url if through else "",
+            ours=ours,
         )

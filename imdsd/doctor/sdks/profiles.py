@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from configparser import Error, RawConfigParser
+import shlex
+from configparser import Error
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imdsd.host.shadowing import is_ours
+from imdsd.host.shadowing import is_ours, read_aws_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 CREDENTIALS_VARIABLE, CONFIG_VARIABLE = "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"
-# What makes the credentials of another place those of a profile's role.
-_THROUGH_US = ("EcsContainer", "Ec2InstanceMetadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,10 @@ class Profile:
         return process is not None and is_ours(process.value)
 
     @property
-    def leads_through_us(self) -> bool:
-        """Whether its role is assumed with what a container or IMDS gives."""
+    def credential_source(self) -> str:
+        """Return what its role is assumed with, by the name of its kind."""
         source = self.first("credential_source")
-        return source is not None and source.value in _THROUGH_US
+        return source.value if source else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def read_files(environ: Mapping[str, str], *, home: Path) -> AwsFiles:
     entries: dict[str, dict[str, Entry]] = {}
     broken: dict[Path, str] = {}
     for variable, usual, prefix in (
-        (CONFIG_VARIABLE, ".aws/config", "profile "),
+        (CONFIG_VARIABLE, ".aws/config", "profile"),
         (CREDENTIALS_VARIABLE, ".aws/credentials", ""),
     ):
         path = _path(environ.get(variable), home / usual, home)
@@ -89,17 +88,24 @@ def _path(named: str | None, usual: Path, home: Path) -> Path:
 
 
 def _entries(path: Path, prefix: str) -> Iterator[tuple[str, str, Entry]]:
-    # Any name but `default`, which is an ordinary profile here.
-    parser = RawConfigParser(default_section="\0", strict=False)
-    parser.read_string(path.read_text(encoding="utf-8"))
+    parser = read_aws_file(path)
     for section in parser.sections():
-        name = section.removeprefix(prefix).strip()
-        if prefix and name == section and section != "default":
+        name = _named(section) if prefix and section != "default" else section
+        if name is None:
             continue  # an sso-session, or a profile without its prefix, which SDKs pass over
         # A profile is there even when it is empty.
         yield name, "", Entry("", section, path)
         for key, value in parser.items(section):
             yield name, key, Entry(value or "", section, path, in_credentials=not prefix)
+
+
+def _named(section: str) -> str | None:
+    """Return the name in `profile NAME`, which may stand in quotes."""
+    try:
+        words = shlex.split(section)
+    except ValueError:
+        return None
+    return words[1] if len(words) == 2 and words[0] == "profile" else None  # noqa: PLR2004
 
 
 def _why(error: Exception) -> str:
