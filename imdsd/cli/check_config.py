@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsd.config import add_flags, build_source, load
 from imdsd.host.accounts import gid_of, uids_of
+from imdsd.host.listening.ec2 import ec2_evidence
 
 if TYPE_CHECKING:
     import argparse
@@ -28,9 +29,23 @@ def run(arguments: argparse.Namespace) -> int:
     uids_of(config.allow_users, config.allow_groups)
     gid_of(config.bearer_group)
     for warning in config.warnings:
-        sys.stderr.write(f"imdsd: warning: {warning}\n")
+        _warn(warning)
+    _refuse_hiding(config)
     sys.stdout.writelines(f"{line}\n" for line in summary(config, environ=os.environ))
     return 0
+
+
+def _warn(text: object) -> None:
+    sys.stderr.write(f"imdsd: warning: {text}\n")
+
+
+def _refuse_hiding(config: Config) -> None:
+    """Raise ConfigurationError for what the daemon would not serve on this machine, if on EC2."""
+    evidence = "" if config.hide_ec2_services else ec2_evidence()
+    if evidence:
+        from imdsd.daemon.listeners import without_hiding
+
+        without_hiding(config.listen, ec2_evidence=evidence, source=config.source, tell=_warn)
 
 
 def summary(config: Config, *, environ: Mapping[str, str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from imdsd.host.listening.opening import AddressBusyError, limit_hops, open_list
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from imdsd.clock import Clock
     from imdsd.config import Config, ListenConfig
@@ -61,13 +61,23 @@ def wanted_listeners(config: Config, passed: Sequence[PassedSocket]) -> tuple[Li
     return (*configured, *(listener_at(*each.address, source=each.unit) for each in others))
 
 
+def tell_of_skipped(problem: Problem | ListenError) -> None:
+    """Log why a daemon serves without an optional listener."""
+    log.warning("listener_skipped", reason=str(problem))
+
+
 def without_hiding(
-    wanted: Sequence[ListenConfig], *, ec2_evidence: str, source: str
+    wanted: Sequence[ListenConfig],
+    *,
+    ec2_evidence: str,
+    source: str,
+    tell: Callable[[Problem], None] = tell_of_skipped,
 ) -> tuple[ListenConfig, ...]:
     """Return the listeners that hide no service of an EC2 instance, if this is one.
 
     `ec2_evidence` says how that is known, and is empty where it is not; `source` is where the
-    listeners stand. An optional one is left out; raises ConfigurationError with all others.
+    listeners stand. An optional one is left out, which is told; raises ConfigurationError with all
+    others.
     """
     kept, refused = [], []
     for each in wanted:
@@ -76,7 +86,7 @@ def without_hiding(
         if not service:
             kept.append(each)
         elif each.optional:
-            log.warning("listener_skipped", reason=str(problem))
+            tell(problem)
         else:
             refused.append(problem)
     if refused:
@@ -100,7 +110,7 @@ async def bind_all(
             except ListenError as error:
                 if not each.optional:
                     raise
-                log.warning("listener_skipped", reason=str(error))
+                tell_of_skipped(error)
         if not bound:
             raise ListenError("no listener could be opened; every one of them is optional")
     except BaseException:

@@ -1,6 +1,7 @@
 """On an EC2 instance: its own services are not hidden by accident."""
 
 import asyncio
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -44,6 +45,23 @@ async def test_a_listener_that_hides_the_metadata_service_is_refused(daemons, ho
         assert await daemon.ended() == 78
     assert f"imdsd.toml: {REFUSED} (/sys/class/dmi/id/sys_vendor is Amazon EC2)" in daemon.log
     assert "hide_ec2_services = true" in daemon.log
+
+
+@pytest.mark.parametrize(
+    ("listener", "code", "said"),
+    [
+        ('"169.254.169.254:80"', 78, f"imdsd: {{file}}: {REFUSED}"),
+        ('{address = "169.254.169.254:80", optional = true}', 0, f"warning: {{file}}: {REFUSED}"),
+    ],
+)
+def test_check_config_says_so_beforehand(daemons, house, listener, code, said):
+    role = '[[role]]\narn = "arn:aws:iam::123456789012:role/dev"\nregion = "eu-west-1"'
+    file = daemons.configure(f'listen = ["127.0.0.1:9254", {listener}]\n{role}')
+    checking = (sys.executable, "-m", "imdsd", "check-config", "--config", file)
+    words = (need("unshare"), "--mount", "sh", "-c", AS_INSTANCE, "sh", *checking)
+    done = house.try_run(*words, environ=daemons.environ())
+    assert done.returncode == code, done.stderr
+    assert said.format(file=file) in done.stderr
 
 
 async def test_a_passed_socket_that_hides_it_is_refused_too(daemons, house):
