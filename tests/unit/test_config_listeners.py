@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsd.config import ListenConfig, load
+from imdsd.config import ListenConfig, listener_at, load
 from imdsd.errors import ConfigurationError
 
 ARN = "arn:aws:iam::123456789012:role/dev"
@@ -126,3 +126,23 @@ anything = st.recursive(
 def test_whatever_is_given_is_an_address_or_a_problem(item):
     with contextlib.suppress(ConfigurationError):
         assert all(0 <= found.port <= 65535 for found in listeners(item))
+
+
+# Addresses that only a socket unit names
+
+
+@pytest.mark.parametrize(
+    ("host", "hops"), [("127.0.0.1", 64), ("::1", 64), ("169.254.170.2", 1), ("fd00:ec2::254", 1)]
+)
+def test_an_address_that_was_passed_is_served_as_the_same_one_under_listen(host, hops):
+    shown = f"[{host}]:80" if ":" in host else f"{host}:80"
+    assert listeners(shown) == (listener_at(host, 80, source="imdsd.socket"),)
+    assert listener_at(host, 80, source="imdsd.socket").hop_limit == hops
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "::ffff:127.0.0.1"])
+def test_an_address_that_was_passed_and_others_may_reach_is_refused(host):
+    with pytest.raises(ConfigurationError) as caught:
+        listener_at(host, 80, source="imdsd.socket")
+    (problem,) = caught.value.problems
+    assert (problem.source, problem.key) == ("imdsd.socket", "ListenStream")

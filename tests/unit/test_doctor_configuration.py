@@ -45,10 +45,13 @@ def test_a_file_that_is_no_toml_is_told(tmp_path):
     assert "valid TOML" in found.found
 
 
-def test_a_user_that_does_not_exist_is_told(tmp_path):
-    (found,) = read(tmp_path, 'allow_users = ["no-such-user"]\n').findings
+@pytest.mark.parametrize(
+    "setting", ['allow_users = ["nobody-here"]', 'bearer_group = "nobody-here"']
+)
+def test_a_user_or_group_that_does_not_exist_is_told(tmp_path, setting):
+    (found,) = read(tmp_path, f"{setting}\n").findings
     assert found.code == "configuration.problem"
-    assert "no-such-user" in found.found
+    assert "nobody-here" in found.found
 
 
 def test_a_warning_of_the_configuration_is_one_of_the_doctor(tmp_path):

@@ -60,10 +60,13 @@ def test_a_group_may_read_what_is_shared_with_it(directory):
     assert codes(judged(directory)) == ["files.sound"]
 
 
-def test_a_token_file_that_everybody_may_read_is_told(tmp_path):
+def test_a_token_file_that_everybody_may_read_is_a_warning(tmp_path):
+    """In a pod it is so by default, and nothing is wrong with it."""
     (tmp_path / "token").touch()
     (tmp_path / "token").chmod(0o644)
-    assert codes(judged(token=tmp_path / "token")) == ["files.readable"]
+    found = only(judged(token=tmp_path / "token"), "files.token-readable")
+    assert found.level == "warning"
+    assert "fsGroup" in found.remedy
 
 
 def test_a_configuration_that_everybody_may_write_is_told(tmp_path):

@@ -96,6 +96,7 @@ def test_a_port_that_somebody_else_has_is_told_with_whose_it_is(tmp_path):
     assert found.code == "daemon.port-taken"
     assert found.facts["user"] in found.found
     assert f"sport = :{squatter_port(found)}" in found.remedy
+    assert "systemctl status imdsd" in found.remedy, "a socket unit listens without a daemon"
 
 
 def squatter_port(found):

@@ -43,6 +43,18 @@ def test_a_lower_case_name_wins_even_when_it_is_empty():
     assert clients(told) == [[BOTO3, STORE]]
 
 
+def test_what_a_visitor_of_a_web_server_sends_is_no_proxy_for_python():
+    assert clients({"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}) == [[STORE]]
+
+
+def test_a_network_is_excepted_for_those_who_know_networks():
+    told = {"HTTP_PROXY": PROXY, "NO_PROXY": "127.0.0.0/8,169.254.0.0/16"}
+    hosts = ["127.0.0.1", "169.254.169.254"]
+    assert clients(told, hosts) == [[BOTO3], [BOTO3]]
+    told["NO_PROXY"] = "10.0.0.0/8,fd00:ec2::/32,corp/8"
+    assert clients(told, ["169.254.169.254"]) == [[BOTO3, STORE, GO]]
+
+
 def test_all_proxy_is_followed_by_some():
     assert clients({"ALL_PROXY": PROXY}) == [[STORE]]
 
@@ -102,6 +114,18 @@ def test_a_devcontainer_that_ignores_the_port_is_enough(tmp_path, name):
     inside = tmp_path / "src/deep"
     inside.mkdir(parents=True)
     assert codes(editors(inside, CODESPACES="true")) == ["editors.ignored"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        IGNORE.replace("9254", "localhost:9254"),
+        '{"otherPortsAttributes": {"onAutoForward": "ignore"}}',
+    ],
+)
+def test_other_ways_to_ignore_it_are_enough(tmp_path, text):
+    write(tmp_path, text)
+    assert codes(editors(tmp_path, CODESPACES="true")) == ["editors.ignored"]
 
 
 @pytest.mark.parametrize(

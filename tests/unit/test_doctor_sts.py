@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from imdsd.clock import SystemClock
 from imdsd.config import load
 from imdsd.daemon.boot import define_roles
 from imdsd.doctor.chain.exchange import exchange, look_at_sts
+from imdsd.doctor.chain.network import NetworkError, within
 from imdsd.sandbox import faults
 from imdsd.sandbox.app import Sandbox, SandboxRole
 from imdsd.sts import regional_endpoint
@@ -131,6 +133,14 @@ async def test_the_way_through_a_proxy_that_speaks_tls_is_left_to_the_exchange()
     environ = {"HTTPS_PROXY": "https://127.0.0.1:1"}
     found = await looked("https://sts.nowhere.invalid", environ=environ)
     assert codes(found) == ["sts.skipped"]
+
+
+async def test_a_look_that_ends_by_nothing_is_left_at_the_deadline():
+    """A look-up of a name cannot be given one."""
+    never = threading.Event()
+    with pytest.raises(NetworkError, match=r"no answer within 0\.05 s"):
+        await asyncio.to_thread(within, 0.05, never.wait)
+    never.set()
 
 
 async def test_a_server_that_keeps_silent_is_told_at_the_deadline():

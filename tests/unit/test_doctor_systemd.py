@@ -103,6 +103,25 @@ def test_a_socket_stands_in_for_a_service_that_does_not_run(machine):
     assert codes(found) == ["systemd.active", "systemd.active"]
 
 
+def test_a_socket_that_is_enabled_starts_the_service_after_a_boot(machine):
+    disabled = {**RUNNING, "UnitFileState": "disabled"}
+    found = machine.says(imdsd_service=disabled, imdsd_socket=RUNNING).judge()
+    assert codes(found) == ["systemd.active"] * 2
+
+
+def test_systemctl_is_given_no_more_of_the_environment_than_it_needs(machine):
+    program = machine.root / "bin/systemctl"
+    program.write_text(f"#!/bin/sh\nexport -p > {machine.root}/seen\n")
+    program.chmod(0o755)
+    told = {"PATH": str(machine.root / "bin"), "HOME": "/h", "AWS_SESSION_TOKEN": "hunter2"}
+    list(
+        judge_units(Surroundings(told, 0, machine.root, FakeWaitingClock(), machine.root), user="r")
+    )
+    seen = (machine.root / "seen").read_text()
+    assert "/h" in seen
+    assert "hunter2" not in seen
+
+
 def test_a_unit_that_starts_is_a_warning(machine):
     starting = {**RUNNING, "ActiveState": "activating", "SubState": "start"}
     assert (

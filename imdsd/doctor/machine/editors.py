@@ -77,5 +77,6 @@ def _ignores(path: Path, port: int) -> bool:
         return False
     # The file has comments, so it is searched and not parsed.
     bare = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', r"\1", text, flags=re.DOTALL)
-    attributes = rf'"{port}"\s*:\s*\{{[^{{}}]*"onAutoForward"\s*:\s*"ignore"'
+    keys = rf'(?:"(?:localhost:)?{port}"|"otherPortsAttributes")'
+    attributes = rf'{keys}\s*:\s*\{{[^{{}}]*"onAutoForward"\s*:\s*"ignore"'
     return re.search(attributes, bare) is not None

@@ -32,9 +32,18 @@ READABLE = Diagnosis(
     _STEP,
     Level.FAILURE,
     "readable",
-    "everybody may read the bearer or a token, or enter the run-time directory",
-    "chmod o-rwx {path}; of a bearer or token that others may have read, have a new one made: "
+    "everybody may read the bearer, or enter the run-time directory",
+    "chmod o-rwx {path}; of a bearer that others may have read, have a new one made: "
     "remove the file and start the daemon again",
+)
+# The kubelet leaves a projected token to everybody where the pod says nothing of users or groups.
+TOKEN_READABLE = Diagnosis(
+    _STEP,
+    Level.WARNING,
+    "token-readable",
+    "everybody here may read the web identity token",
+    "chmod o-rwx {path}; in a pod, whose files only its own containers see, set fsGroup or "
+    "runAsUser for it",
 )
 OWNER = Diagnosis(
     _STEP,
@@ -65,8 +74,8 @@ def judge_files(
     """
     found = [
         *(_directory(directory, trusts) if directory else ()),
-        *(_file(config, trusts, private=False) if config else ()),
-        *(_file(token, trusts, private=True) if token else ()),
+        *(_file(config, trusts, readable=None) if config else ()),
+        *(_file(token, trusts, readable=TOKEN_READABLE) if token else ()),
     ]
     looked = [path for path in (directory, config, token) if path and is_there(path)]
     yield from found
@@ -85,7 +94,7 @@ def _directory(path: Path, trusts: Callable[[int], bool]) -> Iterator[Finding]:
     if not stat.S_ISDIR(found.st_mode):
         yield LINK(f"{path} is no directory", path=str(path))
         return
-    yield from _judge(path, found, trusts, private=True)
+    yield from _judge(path, found, trusts, readable=READABLE)
     for name in (BEARER_NAME, RECORD_NAME, LOCK_NAME):
         inside = path / name
         seen = _lstat(inside)
@@ -94,32 +103,40 @@ def _directory(path: Path, trusts: Callable[[int], bool]) -> Iterator[Finding]:
         if not stat.S_ISREG(seen.st_mode):
             yield LINK(f"{inside} is no regular file", path=str(inside))
         else:
-            yield from _judge(inside, seen, trusts, private=name == BEARER_NAME)
+            readable = READABLE if name == BEARER_NAME else None
+            yield from _judge(inside, seen, trusts, readable=readable)
 
 
-def _file(path: Path, trusts: Callable[[int], bool], *, private: bool) -> Iterator[Finding]:
+def _file(
+    path: Path, trusts: Callable[[int], bool], *, readable: Diagnosis | None
+) -> Iterator[Finding]:
     # A projected token's own link is fine: what it leads to counts.
     try:
         found = path.stat()
     except OSError:
         return
     if stat.S_ISREG(found.st_mode):
-        yield from _judge(path, found, trusts, private=private)
+        yield from _judge(path, found, trusts, readable=readable)
 
 
 def _judge(
-    path: Path, found: os.stat_result, trusts: Callable[[int], bool], *, private: bool
+    path: Path,
+    found: os.stat_result,
+    trusts: Callable[[int], bool],
+    *,
+    readable: Diagnosis | None,
 ) -> Iterator[Finding]:
+    """Judge what is private where `readable` says what it is that everybody may read it."""
     mode = f"{stat.S_IMODE(found.st_mode):04o}"
     told = {"path": str(path), "mode": mode, "uid": found.st_uid}
     if not trusts(found.st_uid):
         yield OWNER(
             f"{path} belongs to uid {found.st_uid}, not to this user, root or imdsd", **told
         )
-    if found.st_mode & (WRITABLE_BY_OTHERS if private else stat.S_IWOTH):
+    if found.st_mode & (WRITABLE_BY_OTHERS if readable else stat.S_IWOTH):
         yield WRITABLE(f"{path} has mode {mode}: others may write to it", **told)
-    elif private and found.st_mode & _ANYBODY:
-        yield READABLE(f"{path} has mode {mode}: everybody may read it", **told)
+    elif readable and found.st_mode & _ANYBODY:
+        yield readable(f"{path} has mode {mode}: everybody may read it", **told)
 
 
 def is_there(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from imdsd.doctor.finding import Diagnosis, Level, Step
@@ -67,6 +68,17 @@ def _excepted(text: str, host: str) -> bool:
     return any(each in {"*", host} for each in _names(text))
 
 
+def _excepted_by_network(text: str, host: str) -> bool:
+    return _excepted(text, host) or any(_is_within(host, each) for each in _names(text))
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
 def _lower_first(environ: Mapping[str, str], host: str) -> bool:
     """Judge as Python's urllib does: a lower-case name wins, even empty; loopback is no exception.
 
@@ -82,7 +94,7 @@ def _upper_or_lower(environ: Mapping[str, str], host: str) -> bool:
     lower = environ.get(_HTTP) or environ.get(_ALL)
     proxy = lower or environ.get(_HTTP.upper()) or environ.get(_ALL.upper())
     excepted = environ.get(_EXCEPT) or environ.get(_EXCEPT.upper()) or ""
-    return bool(proxy) and not _excepted(excepted, host)
+    return bool(proxy) and not _excepted_by_network(excepted, host)
 
 
 def _go(environ: Mapping[str, str], host: str) -> bool:
@@ -91,7 +103,7 @@ def _go(environ: Mapping[str, str], host: str) -> bool:
         return False
     proxy = environ.get(_HTTP.upper()) or environ.get(_HTTP)
     excepted = environ.get(_EXCEPT.upper()) or environ.get(_EXCEPT) or ""
-    return bool(proxy) and not _excepted(excepted, host)
+    return bool(proxy) and not _excepted_by_network(excepted, host)
 
 
 def _is_cgi(environ: Mapping[str, str]) -> bool:

@@ -66,7 +66,8 @@ PORT_TAKEN = _failure(
     "port-taken",
     "no daemon runs, and the port it would take is taken",
     "see who with `sudo ss -ltnp 'sport = :{port}'`: an editor that forwards ports, or another "
-    "imdsd; stop it, or choose another port with --listen",
+    "imdsd; stop it, or choose another port with --listen; if it is systemd itself, for "
+    "imdsd.socket, see why the service does not run: `systemctl status imdsd`",
 )
 UNREACHABLE = _failure(
     "unreachable",
