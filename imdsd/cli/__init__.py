@@ -118,7 +118,15 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code; an error is told on stderr, by what it is."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    code = _run(list(sys.argv[1:] if argv is None else argv))
+    if "imdsd.daemon.process" in sys.modules:  # a loop was run, and a name perhaps looked up
+        from imdsd.daemon import process
+
+        process.leave_behind_stuck_threads(code)
+    return code
+
+
+def _run(words: list[str]) -> int:
     _reopen_closed_streams()
     try:
         code = _dispatch(words)

@@ -77,9 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         from imdsd.daemon import process
 
         demo = _Demo(directory, environ, SystemClock(), read_config, session_seconds)
-        status = process.run(lambda: demo.run(config, tuple(arguments.command)))
-    process.leave_behind_stuck_threads(status)
-    return status
+        return process.run(lambda: demo.run(config, tuple(arguments.command)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         boot = Boot(config, directory, environ, clock=SystemClock(), read_config=read_config)
         process.run(lambda: Daemon(boot).run())
-    process.leave_behind_stuck_threads(0)
     return 0
 
 

@@ -36,12 +36,14 @@ def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
 def leave_behind_stuck_threads(code: int) -> None:
     """End the process with `code` at once if a thread hangs; return if none does.
 
-    The interpreter would wait for it, past the five seconds a stopping daemon has.
+    The interpreter would wait for it, past the five seconds a stopping daemon has, and past every
+    deadline that a verb keeps.
     """
     for thread in threading.enumerate():
         if thread.name.startswith(_THREADS):
             thread.join(_PATIENCE_SECONDS)
             if thread.is_alive():
-                with contextlib.suppress(OSError):
-                    sys.stderr.flush()
+                for stream in (sys.stdout, sys.stderr):
+                    with contextlib.suppress(OSError):
+                        stream.flush()
                 os._exit(code)

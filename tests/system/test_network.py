@@ -6,7 +6,9 @@ import sys
 import time
 from contextlib import contextmanager
 
-from tests.support import need, room
+import pytest
+
+from tests.support import BIN, need, room
 from tests.system.daemon import DEMO, SERVE, DaemonProcess, asking, heard
 from tests.system.machine import eventually, need_root
 from tests.system.settings import AUDIENCE, role, settings
@@ -75,6 +77,33 @@ async def test_a_resolver_that_never_answers_holds_up_nobody(daemons, sandbox):
         daemon.send(signal.SIGTERM)
         assert await daemon.ended() == 0
         assert time.monotonic() - began < STOP_SECONDS + NOISE_SECONDS
+
+
+@pytest.mark.parametrize("words", [("login",), ("doctor", "--bundle", "BUNDLE")])
+async def test_a_verb_ends_by_its_own_deadline_though_a_look_up_never_does(daemons, sandbox, words):
+    need_root()
+    place = daemons.place()
+    (place / "token").write_text(sandbox.issuer.issue(AUDIENCE).reveal())
+    (place / "resolv.conf").write_text(RESOLVER_SETTINGS)
+    one = role(sandbox, sts="https://sts.example.test", token={"file": str(place / "token")})
+    config = daemons.configure(settings(sandbox, one))
+    # Past a proxy that speaks TLS, the doctor has the exchange itself look names up.
+    environ = daemons.environ(HTTPS_PROXY="https://proxy.example.test:3128")
+    prefix = (need("unshare"), "--mount", "sh", "-c", WITH_RESOLVER, place / "resolv.conf")
+    words = [str(place / each) if each == "BUNDLE" else each for each in words]
+    with (
+        room() as house,
+        house.running(
+            sys.executable, "-c", SILENT_RESOLVER, environ={}, stdout=place / "questions"
+        ),
+    ):
+        await eventually(lambda: "up" in (place / "questions").read_text(), what="it listens")
+        argv = [BIN / "imdsd", *words, "--config", config]
+        # `try_run` waits for less than the resolver does.
+        done = await asyncio.to_thread(house.try_run, *prefix, *argv, environ=environ)
+    assert done.returncode == (4 if words == ["login"] else 1), done.stderr
+    assert "STS gave no answer within 10 s" in done.stdout + done.stderr
+    assert "asked" in (place / "questions").read_text()
 
 
 @contextmanager

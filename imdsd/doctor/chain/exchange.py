@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from imdsd.clock import format_instant
 from imdsd.credentials.model import belongs_to
 from imdsd.credentials.session_name import render_session_name
+from imdsd.daemon import process
 from imdsd.doctor.chain.network import NetworkError, Trouble, get
 from imdsd.doctor.finding import Diagnosis, Level, Step, skip
 from imdsd.errors import ClaimsError, DurationRefusedError, ExchangeError
@@ -209,8 +209,8 @@ def exchange(
         name = render_session_name(
             terms.session_name, claims=claims.values, host=socket.gethostname()
         )
-        session = asyncio.run(
-            definition.exchange.exchange(
+        session = process.run(
+            lambda: definition.exchange.exchange(
                 token,
                 role_arn=terms.role_arn,
                 chain=terms.chain,
