@@ -5,11 +5,11 @@ from __future__ import annotations
 from imdsd.doctor.chain import configuration, exchange, signature, token
 from imdsd.doctor.finding import Diagnosis, Level, Step
 from imdsd.doctor.machine import editors, files, proxies, running, systemd
-from imdsd.doctor.sdks import judging
+from imdsd.doctor.sdks import aws_cli, judging
 
 _MODULES = (
     *(configuration, token, signature, exchange),
-    *(running, judging, proxies, editors, files, systemd),
+    *(running, judging, aws_cli, proxies, editors, files, systemd),
 )
 
 

@@ -38,7 +38,7 @@ class ContainerEndpoint:
         if request.method not in READ_METHODS:
             return method_not_allowed(*READ_METHODS)
         if not self.authorized(request):
-            return unauthorized()
+            return unauthorized() if request.headers.get("Authorization") else _BEARER_MISSING
         refresher = self._find(request.path)
         if refresher is None:
             return unknown_role()
@@ -62,6 +62,15 @@ def unauthorized() -> Answer:
     return error_answer(
         401, "Unauthorized", "Authorization is not this daemon's bearer; run `imdsd env` again"
     )
+
+
+# Most often a client from before 2024, in a shell that has only the variable with the file.
+_BEARER_MISSING = error_answer(
+    401,
+    "Unauthorized",
+    "there is no Authorization, expected the bearer; AWS CLI before 2.15.0 and boto3 before 1.34.41"
+    ' know no AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: take newer ones, or `eval "$(imdsd env)"`',
+)
 
 
 def unknown_role() -> Answer:

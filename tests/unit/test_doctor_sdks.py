@@ -298,6 +298,34 @@ def test_a_bearer_of_an_earlier_daemon_is_told(tmp_path):
             assert "old" not in stale.found.split()
 
 
+@pytest.mark.parametrize(
+    ("said", "is_old"),
+    [
+        ("aws-cli/2.9.19 Python/3.11.2 Linux/6.1", True),
+        ("aws-cli/2.14.6 Python/3.11.2", True),
+        ("aws-cli/1.29.80 Python/3.11.2", True),
+        ("aws-cli/2.15.0 Python/3.11.6", False),
+        ("aws-cli/1.30.0 Python/3.11.6", False),
+        ("aws-cli/3.0.0", False),
+        ("pyenv: aws: command not found", False),
+    ],
+)
+def test_an_aws_cli_that_reads_no_bearer_from_a_file_is_told(tmp_path, said, is_old):
+    program = tmp_path / "bin/aws"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    program.chmod(0o755)
+    with_file = {**FULL, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/run/imdsd/bearer"}
+    path = {"PATH": str(program.parent)}
+    findings = found(tmp_path, {**with_file, **path})
+    assert ("sdks.old-cli" in codes(findings)) is is_old
+    if is_old:
+        assert said.split()[0] in only(findings, "sdks.old-cli").found
+    with_value = {**with_file, **path, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "bearer"}
+    for environ in (with_file, with_value, path):
+        assert "sdks.old-cli" not in codes(found(tmp_path, environ))
+
+
 def asked(daemon):
     from imdsd.client import find_daemon
 

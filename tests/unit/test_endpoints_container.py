@@ -43,6 +43,14 @@ async def test_anything_but_the_raw_bearer_is_401_and_shows_nothing(served, give
     assert set(reply.json) == {"Code", "Message", "code", "message"}
 
 
+async def test_a_client_that_sends_no_bearer_is_told_which_ones_know_of_no_file(served):
+    message = (await served.ask("GET", "/v1/credentials")).json["Message"]
+    assert "AWS CLI before 2.15.0" in message
+    assert 'eval "$(imdsd env)"' in message
+    wrong = (await served.ask("GET", "/v1/credentials", Authorization="wrong")).json["Message"]
+    assert "not this daemon's bearer" in wrong
+
+
 @pytest.mark.parametrize(
     "name", ["nobody", "", "B", "b/", "../b", "%62", "b%00", "b;x", "dev/../b", "b/b"]
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from imdsd.doctor.finding import Diagnosis, Level, Step
+from imdsd.doctor.sdks.aws_cli import judge_cli
 from imdsd.doctor.sdks.chains import CHAINS
 from imdsd.doctor.sdks.links import EC2_ADDRESS, IMDS_DISABLED, Kind, Link, Source, View
 from imdsd.doctor.sdks.profiles import read_files
@@ -110,6 +111,8 @@ def judge_sdks(around: Surroundings, target: Target) -> Iterator[Finding]:
     container = view.container()
     if container and target.is_at(container.url) and not target.serves(container.url):
         yield NOT_SERVED(f"{container.what} leads to {urlsplit(container.url).path or '/'}")
+    elif container and target.is_at(container.url):
+        yield from judge_cli(around)
     if sts_is_on_loopback(around.environ) and not (target.daemon and target.daemon.record.demo):
         yield STS_ELSEWHERE(f"{STS_ENDPOINT} is {_shown(around.environ[STS_ENDPOINT])}")
     for path, why in view.files.broken.items():
