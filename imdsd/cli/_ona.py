@@ -53,7 +53,7 @@ def plan_repository(
 
 def plan_removal_from_repository(*, folder: Path) -> Plan:
     """Return what is to be written so that nothing of ours is left in a folder's repository."""
-    return plan_of(uninstall_changes(find_repository(folder.absolute())))
+    return plan_of(uninstall_changes(find_repository(folder.absolute())), removal=True)
 
 
 def _package(chosen: str | None) -> str | None:
@@ -68,6 +68,11 @@ def _package(chosen: str | None) -> str | None:
         )
     if not names_imdsd(package):
         raise UsageError(f"--package is {package!r}, expected its name too, as 'imdsd @ git+URL'")
+    if "@" in package and "://" not in package:
+        raise UsageError(
+            f"--package is {package!r}, expected a URL after @, as in"
+            " 'imdsd @ git+https://HOST/PATH' or 'imdsd @ git+ssh://git@HOST/PATH'"
+        )
     return package
 
 

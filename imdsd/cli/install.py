@@ -226,7 +226,13 @@ def _configuration(
         return None
     checked = {**flags, "config": "/dev/null"}
     _warn_of(load(flags=checked, environ=installer.environ))
-    return file_text(flags, installer.environ, more=more)
+    text = file_text(flags, installer.environ, more=more)
+    if place.exists() and place.read_bytes() != text:
+        sys.stderr.write(
+            f"imdsd: warning: {place} is written anew of these flags: what else stands there goes;"
+            " --dry-run shows it\n"
+        )
+    return text
 
 
 def _read(place: Path, installer: Installer) -> Config:

@@ -70,8 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scope",
-        choices=[*Scope],
-        default=Scope.EXACT,
+        choices=[str(each) for each in Scope],
+        default=str(Scope.EXACT),
         help="whom to let in (default: exact, this subject alone)",
     )
     parser.add_argument(
@@ -251,7 +251,11 @@ def _read(name: str) -> str:
         with Path(name).open(encoding="utf-8") as file:
             return _capped(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--check {name}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UsageError(
+            f"--check {name}: {why}; a role's policy is got by"
+            " `aws iam get-role --role-name NAME > role.json`"
+        ) from None
 
 
 def _capped(file: TextIO) -> str:

@@ -210,7 +210,13 @@ def _refuse_owner(owner: int | None, address: tuple[str, int], *, uid: int) -> N
 def _explain(seen: Mapping[Path, FoundDaemon | str], *, waited_seconds: float) -> str:
     places = "; ".join(f"{path}: {_in_words(each)}" for path, each in seen.items())
     waited = f", and none appeared within {waited_seconds:g} s" if waited_seconds else ""
-    return f"no daemon is running{waited} ({places}); start one with `imdsd serve` or `imdsd demo`"
+    remedy = "start one with `imdsd serve` or `imdsd demo`"
+    if any(isinstance(each, str) and each.startswith("may not be read") for each in seen.values()):
+        remedy = (
+            "a daemon may serve where you may not look: have root put you into its group, as"
+            " `usermod -aG imdsd USER` does, and log in again"
+        )
+    return f"no daemon is running{waited} ({places}); {remedy}"
 
 
 def _in_words(each: FoundDaemon | str) -> str:

@@ -72,7 +72,11 @@ def read_document(path: Path, *, named_by: str) -> Document:
     try:
         with path.open("rb") as file:
             if exposed := _exposed(os.fstat(file.fileno())):
-                return _unreadable(path, named_by, f"{path}, which {exposed}", _NOT_EXPOSED)
+                hint = f"have {path} written by its owner alone: chmod go-w, or chown as root"
+                problem = Problem(
+                    named_by, "config", f"{path}, which {exposed}", _NOT_EXPOSED, hint
+                )
+                return Document(str(path), problem=problem)
             raw = file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise
@@ -94,9 +98,9 @@ def _exposed(found: os.stat_result) -> str:
     return "everybody may write" if found.st_mode & stat.S_IWOTH else ""
 
 
-def _unreadable(path: Path, named_by: str, found: str, expected: str = _READABLE) -> Document:
+def _unreadable(path: Path, named_by: str, found: str) -> Document:
     hint = "name another file with --config FILE (/dev/null for none)"
-    problem = Problem(named_by, "config", found, expected, hint)
+    problem = Problem(named_by, "config", found, _READABLE, hint)
     return Document(str(path), problem=problem)
 
 

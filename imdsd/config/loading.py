@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -180,8 +181,11 @@ def _read_roles(
 
 def _note_no_role(layers: _Layers, *, required: bool) -> None:
     if required:
+        source = layers.document.source
         hint = "give --role-arn ARN, set IMDSD_ROLE_ARN, or write a [[role]] into the file"
-        problem = Problem(layers.document.source, "role", "no role", "at least one", hint)
+        if source == os.devnull:
+            source, hint = "flags and variables", "give --role-arn ARN, or set IMDSD_ROLE_ARN"
+        problem = Problem(source, "role", "no role", "at least one", hint)
         layers.problems.append(problem)
 
 

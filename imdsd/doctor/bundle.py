@@ -30,7 +30,7 @@ _LIBRARIES = (
 )  # fmt: skip
 # Whose names alone are told: which are set says much, their values may be anything.
 _OF_INTEREST = re.compile(
-    r"AWS_\w+|IMDSD_\w+|(?i:https?|all|no)_proxy|CODESPACES|GITPOD_\w+|GITHUB_ACTIONS|ACTIONS_\w+"
+    r"AWS_\w+|IMDSD_\w+|(?i:(?:https?|all|no)_proxy)|CODESPACES|GITPOD_\w+|GITHUB_ACTIONS|ACTIONS_\w+"
     r"|REMOTE_CONTAINERS|VSCODE_\w+|XDG_RUNTIME_DIR|RUNTIME_DIRECTORY|INVOCATION_ID"
 )
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+)*", re.ASCII)

@@ -149,7 +149,14 @@ class RuntimeDirectory:
         kept = self._kept_bearer(path, group)
         value = kept or _new_bearer()
         try:
-            self._admit(group)
+            try:
+                self._admit(group)
+            except PermissionError as error:
+                raise RuntimeDirectoryError(
+                    f"{self.path} cannot be given to the group {group}, which is bearer_group:"
+                    f" uid {self._uid} is not in it; take bearer_group out of the configuration of"
+                    " this daemon, or add its user to the group"
+                ) from error
             write_private(path, value.encode(), group=group)
         except OSError as error:
             # A full disk must not stop the restart of a daemon whose bearer is there.

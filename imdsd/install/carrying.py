@@ -153,6 +153,6 @@ def _how_far(done: Sequence[Step], plan: Plan) -> str:
     lines = "\n".join(f"  {summary(step)}" for step in done)
     left = len(plan.steps) - len(done)
     return (
-        f"Done before that:\n{lines}\n{left} steps are left. Mend it and run the same again, which"
+        f"Done before that:\n{lines}\n{left} more to do. Mend it and run the same again, which"
         " goes on from there; `imdsd uninstall` takes back what is done."
     )

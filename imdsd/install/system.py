@@ -121,17 +121,17 @@ def _shells(interpreter: Path, root: Path) -> Iterator[Wanted]:
     part = Part.SHELLS
     lines = snippets.for_sh(interpreter, places=snippets.OF_ANYBODY)
     path = root / "etc/profile.d/imdsd.sh"
-    yield Wanted(path, Whole(_HEADER + lines), part, "login shells: bash, dash, ksh")
+    yield Wanted(path, Whole(_HEADER + lines), part, "lines for login shells: bash, dash, ksh")
     if (root / "etc/fish").is_dir():
         path = root / "etc/fish/conf.d/imdsd.fish"
         fish = snippets.for_fish(interpreter, places=snippets.OF_ANYBODY)
-        yield Wanted(path, Whole(_HEADER + fish), part, "fish")
+        yield Wanted(path, Whole(_HEADER + fish), part, "lines for fish")
     # zsh reads nothing in /etc/profile.d by itself. Where its own file is depends on who built it.
     for place in ("etc/zsh", "etc/zshenv"):
         found = root / place
         if found.exists():
             path = found / "zshenv" if found.is_dir() else found
-            yield Wanted(path, Block(lines), part, "zsh")
+            yield Wanted(path, Block(lines), part, "lines for zsh")
             return
 
 
@@ -211,7 +211,10 @@ def presume_system(interpreter: Path, *, machine: Machine, disk: Disk) -> Receip
     wanted = (*_wanted(every, machine.root), *_wanted(template, machine.root))
     receipt = presume(wanted, disk=disk)
     known = [unit for unit in every.units if receipt.entry(machine.root / _UNITS / unit)]
-    return replace(receipt, units=tuple(known))
+    own = machine.root / CONFIGURATION
+    # Where it was edited and kept, it is the last there is.
+    folders = (str(own.parent),) if receipt.entry(own) else ()
+    return replace(receipt, units=tuple(known), folders=folders)
 
 
 def plan_removal_of_system(

@@ -181,14 +181,14 @@ def _shells(request: UserRequest) -> Iterator[Wanted]:
     places = snippets.of_user(home.uid, home.name)
     block = Block(snippets.for_sh(request.interpreter, places=places))
     if "bash" in request.shells:
-        yield Wanted(home.folder / ".bashrc", block, part, "bash")
-        yield Wanted(home.bash_login, block, part, "bash and others, as login shells")
+        yield Wanted(home.folder / ".bashrc", block, part, "lines that point bash here")
+        yield Wanted(home.bash_login, block, part, "the same for login shells")
     if "zsh" in request.shells:
-        yield Wanted(home.zsh_environment, block, part, "zsh")
+        yield Wanted(home.zsh_environment, block, part, "lines that point zsh here")
     if "fish" in request.shells:
         path = home.configuration_folder / "fish/conf.d/imdsd.fish"
         text = _HEADER + snippets.for_fish(request.interpreter, places=places)
-        yield Wanted(path, Whole(text), part, "fish")
+        yield Wanted(path, Whole(text), part, "lines that point fish here")
 
 
 def _starting(request: UserRequest, changes: Changes, machine: Machine) -> Iterator[Run]:
@@ -226,7 +226,13 @@ def presume_user(interpreter: Path, home: Home, *, disk: Disk) -> Receipt:
     every = UserRequest(interpreter, home, configuration=b"", shells=SHELLS)
     profiles = Wanted(home.aws_config, Block(b""), Part.PROFILES, "")
     receipt = presume((*_wanted(every, managed=True), profiles), disk=disk)
-    return replace(receipt, units=(SERVICE,) if receipt.entry(_unit(home)) else ())
+    own = home.configuration_folder / "imdsd/config.toml"
+    return replace(
+        receipt,
+        units=(SERVICE,) if receipt.entry(_unit(home)) else (),
+        # Where the configuration was edited and kept, it is the last there is.
+        folders=(str(own.parent),) if receipt.entry(own) else (),
+    )
 
 
 def plan_removal_of_user(

@@ -63,7 +63,13 @@ if found=$(aws iam get-role --role-name "$role_name" --query "$same" --output te
         aws iam update-assume-role-policy --cli-input-json "$trust"
         say "Replaced the trust policy of the role $role_name." ;;
     esac
-    aws iam update-role --cli-input-json "$session" > /dev/null
+    # Only ever raised: others may count on a longer one.
+    longest=$(aws iam get-role --role-name "$role_name" \\
+        --query Role.MaxSessionDuration --output text)
+    if [ "$longest" -lt "$seconds" ]; then
+        aws iam update-role --cli-input-json "$session" > /dev/null
+        say "Raised the role's longest session from $longest to $seconds seconds."
+    fi
 else
     case "$found" in
     *NoSuchEntity*) ;;
@@ -96,6 +102,7 @@ def as_script(setup: TrustSetup) -> str:
         "role_arn": setup.role_arn,
         "role": _compact({**setup.role_input, "AssumeRolePolicyDocument": policy}),
         "trust": _compact(trust),
+        "seconds": str(setup.max_session_seconds),
         "session": _compact(session),
         "policy": policy,
     }

@@ -110,7 +110,9 @@ def parse_json(text: str) -> object:
     try:
         parsed: object = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise TrustPolicyError("the document", found=str(error), expected="JSON") from None
+        raise TrustPolicyError(
+            "the document", found=f"no JSON ({error})", expected="an object in JSON"
+        ) from None
     return parsed
 
 

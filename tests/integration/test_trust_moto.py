@@ -115,6 +115,15 @@ def test_the_script_may_be_run_again(account, trust, run_script):
     assert in_account(account)[2]["ClientIDList"] == ["sts.amazonaws.com"]
 
 
+def test_the_script_raises_the_longest_session_and_never_shortens_it(account, trust, run_script):
+    words = ("--role-name", "dev", "--format", "cli", "--max-session-duration")
+    for seconds, longest in (("3600", 3600), ("43200", 43200), ("7200", 43200)):
+        done = run_script(trust(*words, seconds))
+        assert done.returncode == 0, done.stderr
+        assert in_account(account)[0]["MaxSessionDuration"] == longest
+        assert ("Raised" in done.stderr) is (seconds == "43200")
+
+
 BESIDE_AWS = """#!/bin/sh
 # What moto does not do: an operation, and what the AWS CLI of before October 2024 said.
 case "$2 ${OLD-}" in

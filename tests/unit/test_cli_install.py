@@ -355,6 +355,33 @@ def test_purge_removes_it_too(site):
     assert site.everything() == before
 
 
+@pytest.mark.parametrize("scope", ["--system", "--user"])
+def test_a_kept_configuration_that_is_purged_later_leaves_no_folder(request, scope):
+    place = request.getfixturevalue("site" if scope == "--system" else "own")
+    folder = place.root / "etc/imdsd" if scope == "--system" else place.home / ".config/imdsd"
+    place.install(scope, *FLAGS)
+    (folder / "config.toml").write_text("# mine\n")
+    place.uninstall(scope)
+    assert folder.exists()
+    place.uninstall(scope, "--purge")
+    assert not folder.exists()
+
+
+def test_a_configuration_that_is_written_anew_is_warned_of(site, capsys):
+    site.install("--system", *FLAGS, "--token-file", "/var/run/token")
+    site.install("--system", "--add-user", "alice")
+    assert "written anew" not in capsys.readouterr().err
+    site.install("--system", *FLAGS, "--dry-run")
+    told = capsys.readouterr()
+    assert "config.toml is written anew of these flags" in told.err
+    assert '-file = "/var/run/token"' in told.out
+
+
+def test_flags_that_name_no_role_are_told_as_such(site):
+    with pytest.raises(ConfigurationError, match="flags and variables: role: found no role"):
+        site.install("--system", "--region", "eu-central-1")
+
+
 def test_the_role_that_the_environment_names_is_written_down_for_the_service(own):
     own.environ |= {"IDP_AWS_ROLE_ARN": ARN, "AWS_REGION": "eu-west-3"}
     own.install("--user")

@@ -57,6 +57,21 @@ def test_how_another_program_is_installed_is_not_ours(site):
     assert site.everything() == before
 
 
+@pytest.mark.parametrize("package", ["imdsd @ git+URL", "imdsd @ git+git@example.com:a/imdsd.git"])
+def test_a_package_whose_url_is_none_is_refused_before_an_environment_tries(site, package):
+    before = site.everything()
+    with pytest.raises(UsageError, match=r"expected a URL after @, as in 'imdsd @ git\+https://"):
+        site.install("--ona", "--role-arn", ARN, "--package", package)
+    assert site.everything() == before
+
+
+def test_what_is_taken_out_is_to_be_committed_too(site, capsys):
+    site.install(*FLAGS)
+    capsys.readouterr()
+    site.uninstall("--ona")
+    assert "new environments are without it" in capsys.readouterr().err
+
+
 def test_a_package_that_could_be_any_is_refused(site):
     with pytest.raises(UsageError, match=r"--package is 'git.x', expected its name too"):
         site.install("--ona", "--role-arn", ARN, "--package", "git+x")

@@ -165,6 +165,7 @@ def test_a_file_that_everybody_may_write_is_refused_as_it_names_commands_to_run(
     problem = exposed(tmp_path, mode=0o666)
     assert "everybody may write" in problem.found
     assert "it names commands to run" in problem.expected
+    assert "chmod go-w" in problem.hint
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -51,8 +51,10 @@ def test_it_needs_neither_configuration_nor_daemon(tmp_path):
 
 def test_it_names_variables_and_tells_no_value(tmp_path):
     environ = {"AWS_PROFILE": "corp", "AWS_SESSION_TOKEN": "s3cr3t-session", "MINE": "x"}
+    environ |= {"HTTPS_PROXY": "http://proxy", "no_proxy": "127.0.0.1"}
     text = written(tmp_path, environ=environ).read_text()
-    assert json.loads(text)["variables"] == ["AWS_PROFILE", "AWS_SESSION_TOKEN"]
+    names = ["AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTPS_PROXY", "no_proxy"]
+    assert json.loads(text)["variables"] == names
     assert "corp" not in text
 
 

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from imdsd import __version__
-from imdsd.doctor.finding import Surroundings
+from imdsd.doctor.finding import Level, Surroundings
 from imdsd.doctor.machine.running import meet
 from imdsd.host.runtime_directory import RuntimeDirectory
 from tests.fakes.daemon import LAST_ERROR, FakeDaemon, role_entry, running_daemon, status_document
@@ -83,6 +83,13 @@ def test_a_role_that_starts_is_a_warning(tmp_path, daemon):
     assert "ask again" in only(met(tmp_path, daemon).findings, "daemon.role-starting").remedy
 
 
+def test_a_role_that_never_was_served_for_an_error_is_a_failure(tmp_path, daemon):
+    daemon.says(role_entry(state="starting", expires_at=None, last_error=LAST_ERROR))
+    found = only(met(tmp_path, daemon).findings, "daemon.role-failing")
+    assert found.level is Level.FAILURE
+    assert found.remedy == LAST_ERROR["remedy"]
+
+
 def test_without_a_daemon_it_says_how_to_start_one(tmp_path):
     (found,) = meet(around(tmp_path), listen=HERE).findings
     assert found.code == "daemon.none"
@@ -97,6 +104,7 @@ def test_a_port_that_somebody_else_has_is_told_with_whose_it_is(tmp_path):
     assert found.facts["user"] in found.found
     assert f"sport = :{squatter_port(found)}" in found.remedy
     assert "systemctl status imdsd" in found.remedy, "a socket unit listens without a daemon"
+    assert "set IMDSD_RUNTIME_DIR" in found.remedy
 
 
 def squatter_port(found):

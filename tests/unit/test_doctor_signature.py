@@ -48,7 +48,7 @@ async def test_without_the_extra_it_says_how_to_install_it(issuer):
     token = issuer.issue("sts.amazonaws.com")
     (found,) = await verified(token, installed=False)
     assert found.code == "signature.no-extra"
-    assert "pip install 'imdsd[verify]'" in found.remedy
+    assert "'imdsd[verify] @ git+URL'" in found.remedy
 
 
 async def test_the_keys_are_asked_for_with_the_query_of_their_address():

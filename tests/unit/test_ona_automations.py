@@ -193,9 +193,9 @@ def test_a_service_of_ours_that_was_added_to_is_taken_out_all_the_same():
     ("text", "line", "problem"),
     [
         ("services:\n  web: [\n", 3, "YAML: found"),
-        ("services:\n  web: 'x\n", 3, "YAML: found found unexpected end of stream"),
+        ("services:\n  web: 'x\n", 3, "YAML: found a syntax error (found unexpected end of stream"),
         ("services:\n\tweb: x\n", 2, "YAML: found"),
-        ("a: b: c\n", 1, "YAML: found mapping values are not allowed here"),
+        ("a: b: c\n", 1, "YAML: found a syntax error (mapping values are not allowed here"),
         ("tasks: {}\n---\nservices: {}\n", 2, "YAML: found"),
         ("tasks: {}\nnot yaml\x00\n", 2, "YAML: found"),
         ("x: *nowhere\n", 1, "YAML: found"),

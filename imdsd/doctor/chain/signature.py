@@ -39,7 +39,7 @@ VERIFIED = Diagnosis(_STEP, Level.OK, "verified", "the issuer's published key ve
 NO_EXTRA = _failure(
     "no-extra",
     "`--verify` needs a library that is not installed",
-    "install the extra: pip install 'imdsd[verify]'",
+    "install imdsd with its extra, as in: uv tool install 'imdsd[verify] @ git+URL'",
 )
 INSECURE = _failure(
     "insecure",

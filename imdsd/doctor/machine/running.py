@@ -65,8 +65,9 @@ STRANGER = _failure(
 PORT_TAKEN = _failure(
     "port-taken",
     "no daemon runs, and the port it would take is taken",
-    "see who with `sudo ss -ltnp 'sport = :{port}'`: an editor that forwards ports, or another "
-    "imdsd; stop it, or choose another port with --listen; if it is systemd itself, for "
+    "see who with `sudo ss -ltnp 'sport = :{port}'`; if it is a daemon, set IMDSD_RUNTIME_DIR here "
+    "as it has it (/var/tmp/imdsd by `imdsd install --ona`); else, as for an editor that forwards "
+    "ports, stop it, or choose another port with --listen; if it is systemd itself, for "
     "imdsd.socket, see why the service does not run: `systemctl status imdsd`",
 )
 UNREACHABLE = _failure(
@@ -80,11 +81,18 @@ OTHER_VERSION = _warning(
     "start the daemon again, so that it runs what is installed",
 )
 WARNED = _warning(
-    "warned", "the daemon itself warns", "correct the configuration, then have it read: SIGHUP"
+    "warned",
+    "the daemon itself warns",
+    "correct what it was started with; a file is read anew at SIGHUP, `kill -HUP PID`",
 )
 ROLE_OK = Diagnosis(_STEP, Level.OK, "role-ok", "the role is served")
 ROLE_STARTING = _warning(
-    "role-starting", "the role has not been served yet", "ask again in a few seconds"
+    "role-starting",
+    "the role has not been served yet, and may be soon",
+    "ask again in a few seconds",
+)
+ROLE_FAILING = _failure(
+    "role-failing", "the role has not been served yet, since every attempt failed", "{remedy}"
 )
 ROLE_DEGRADED = _warning("role-degraded", "the role is served, and its refresh fails", "{remedy}")
 ROLE_DENIED = _failure("role-denied", "AWS refuses the role, a person is needed", "{remedy}")
@@ -199,6 +207,8 @@ def _role(role: RoleStatus) -> Finding:
     why = f": {error.stage} failed: {error.reason} ({error.code})" if error else ""
     remedy = (error.remedy if error else "") or "see `imdsd status`, and the daemon's log"
     kind = _BY_STATE.get(role.state, ROLE_DEGRADED)
+    if kind is ROLE_STARTING and error:
+        kind = ROLE_FAILING
     return kind(
         f"role {role.name} is {role.state}{until}{why}",
         remedy=remedy,

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 _NEXT = (
     "commit what is written; new environments have it, others once their dev container is rebuilt"
 )
+_GONE = (
+    "commit the change; new environments are without it, others once their dev container is rebuilt"
+)
 _REASONS = {
     "automations.yaml": "a service that starts the daemon with every environment",
     "devcontainer.json": "imdsd in the container, and variables that lead every SDK to it",
 }
 
 
-def plan_of(changes: Iterable[Change]) -> Plan:
+def plan_of(changes: Iterable[Change], *, removal: bool = False) -> Plan:
     """Return the steps that make the changes; nothing about them is noted elsewhere."""
     changes = tuple(changes)
     notes = [each.remark for each in changes if each.remark]
     if changes:
-        notes.append(_NEXT)
+        notes.append(_GONE if removal else _NEXT)
     return Plan(tuple(_steps(changes)), receipt=None, notes=tuple(notes))
 
 

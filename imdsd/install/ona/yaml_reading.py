@@ -138,6 +138,7 @@ def _broken(source: str, text: str, error: yaml.YAMLError) -> ConfigurationError
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
     found = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    found = f"a syntax error ({found})"
     problem = Problem(
         f"{source}:{line}", "YAML", tidy(found), "YAML of one document", "nothing was changed"
     )
