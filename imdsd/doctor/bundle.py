@@ -15,6 +15,7 @@ from imdsd.clock import format_instant
 from imdsd.doctor.rendering import as_document
 from imdsd.errors import UsageError
 from imdsd.host.private_files import write_private
+from imdsd.tokens.shape import show_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,8 @@ def write_bundle(
         "doctor": as_document(findings),
     }
     text = json.dumps(report, indent=2, ensure_ascii=False, default=str)
+    if config is not None:
+        text = _without_arguments(text, config)
     try:
         write_private(path, f"{redacted(text, around)}\n".encode("utf-8", "replace"))
     except OSError as error:
@@ -82,6 +85,17 @@ def redacted(text: str, around: Surroundings) -> str:
             text = text.replace(value, "…").replace(json.dumps(value)[1:-1], "…")
     home = str(around.home)
     return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _without_arguments(text: str, config: Config) -> str:
+    """Return the text with token commands by their names alone, also where a finding tells one."""
+    for token in (config.token, *(role.token for role in config.roles)):
+        if token.command:
+            words = [word.replace("{audience}", token.audience) for word in token.command]
+            told = json.dumps(show_arguments(words), ensure_ascii=False)[1:-1]
+            name = json.dumps(show_arguments(words[:1]), ensure_ascii=False)[1:-1]
+            text = text.replace(told, f"{name} …" if words[1:] else name)
+    return text
 
 
 def _is_secret(name: str) -> bool:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 from pathlib import Path
 
 import pytest
 
 from imdsd.client import DaemonStatus
-from imdsd.config import load
+from imdsd.config import build_source, load
 from imdsd.doctor.bundle import KIND, write_bundle
 from imdsd.doctor.finding import Finding, Level, Step, Surroundings
 from imdsd.errors import UsageError
@@ -42,6 +43,19 @@ def test_it_tells_versions_findings_configuration_and_daemon(tmp_path):
     assert report["configuration"]["roles"][0]["arn"] == ARN
     assert report["daemon"]["roles"][0]["last_error"].startswith("mint: the token command")
     assert "a-token" not in json.dumps(report), "a command may hold what is secret"
+
+
+def test_a_finding_tells_a_command_by_its_name_alone(tmp_path):
+    words = ["/opt/mint it", "-u", 'me:"hunter2"', "{audience}"]
+    flags = {"role_arn": ARN, "region": "eu-west-1", "token_command": shlex.join(words)}
+    config = load(flags=flags, environ={}, usual=[])
+    source = build_source(config.roles[0].token, environ={}, ca_bundle=None)
+    told = Finding(Step.TOKEN, Level.OK, "token.minted", f"{source.description} gave a token")
+    assert "hunter2" in told.found
+    (found,) = json.loads(written(tmp_path, [told], config=config).read_text())["doctor"][
+        "findings"
+    ]
+    assert found["found"] == "command '/opt/mint it' … gave a token"
 
 
 def test_it_needs_neither_configuration_nor_daemon(tmp_path):
