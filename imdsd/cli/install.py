@@ -145,9 +145,10 @@ def _refuse_misplaced(arguments: argparse.Namespace) -> None:
 
 
 def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
-    installer.require_root("install")
+    # First: `sudo` with an interpreter that is refused would be no remedy.
     interpreter = Interpreter(installer.interpreter, installer.search_path)
     check_interpreter(interpreter, private=installer.private)
+    installer.require_root("install")
     machine = installer.machine(system=True)
     request = SystemRequest(
         interpreter=installer.interpreter,

@@ -15,6 +15,7 @@ from imdsd.cli._telling import relative
 from imdsd.clock import SystemClock, format_instant
 from imdsd.config import add_flags
 from imdsd.credentials.model import role_name_of
+from imdsd.doctor.sdks.profiles import read_files
 from imdsd.errors import (
     ConfigurationError,
     ImdsdError,
@@ -103,6 +104,8 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
         path, profile, login.keys, uid=caller.uid, pause=caller.clock.pause, force=arguments.force
     )
     _tell(login, profile, path, caller)
+    for broken, why in read_files(caller.environ, home=caller.home).broken.items():
+        warn(f"SDKs cannot read {broken} ({why}), and fail on it; correct what else stands in it")
     return 0
 
 

@@ -96,6 +96,13 @@ def test_a_group_that_was_there_stays_though_its_user_was_made(site):
     assert (site.commands.users, site.commands.groups) == ({"alice", "bob"}, {"imdsd": ["carol"]})
 
 
+def test_an_interpreter_that_is_refused_is_told_before_sudo_is_asked_for(tmp_path):
+    site = Site(tmp_path, uid=1000)
+    site.interpreter = site.home / "venv/bin/python3"
+    with pytest.raises(InstallError, match="the system cannot start"):
+        site.install("--system", *FLAGS)
+
+
 def test_only_root_changes_the_system(tmp_path):
     site = Site(tmp_path, uid=1000)
     for verb in (site.install, site.uninstall):

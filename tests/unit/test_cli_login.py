@@ -269,6 +269,18 @@ def test_a_file_that_cannot_be_written_exits_1(login, daemon, tmp_path):
     assert isinstance(caught.value, ImdsdError)
 
 
+def test_a_file_that_sdks_cannot_read_is_told_and_kept(login, daemon, tmp_path, capsys):
+    path = tmp_path / ".aws/credentials"
+    path.parent.mkdir()
+    path.write_text("nonsense\n")
+    login(daemon=daemon)
+    assert f"SDKs cannot read {path}" in capsys.readouterr().err
+    assert path.read_text().startswith("nonsense\n")
+    path.unlink()
+    login(daemon=daemon)
+    assert "cannot read" not in capsys.readouterr().err
+
+
 def test_variables_that_win_over_the_profile_are_told(login, daemon, tmp_path, capsys):
     daemon.environ = {**daemon.environ, "AWS_ACCESS_KEY_ID": "AKIA"}
     login(daemon=daemon)
