@@ -18,10 +18,10 @@ from imdsd.cli._installing import (
     refuse_without_scope,
 )
 from imdsd.config import add_flags, load
-from imdsd.errors import UsageError
+from imdsd.errors import InstallError, UsageError
 from imdsd.install.disk.interpreter import Interpreter, check_interpreter
 from imdsd.install.machine import ACCOUNT
-from imdsd.install.system import CONFIGURATION, SystemRequest, plan_system
+from imdsd.install.system import CONFIGURATION, SERVICE, SystemRequest, plan_system
 from imdsd.install.texts.profiles import Profile
 from imdsd.install.user import SHELLS, UserRequest, plan_user
 
@@ -177,6 +177,12 @@ def _configuration_of_system(
     own = machine.home_of(arguments.for_user) / ".config/imdsd/config.toml"
     if own.exists() and not given_flags(vars(arguments)):
         return None
+    if SERVICE in installer.worker(system=True).read_receipt().units:
+        raise InstallError(
+            f"{place} is of the machine's daemon, with its port and its bearer_group; for"
+            f" {arguments.for_user} write {own}, with a [[role]] and a port of its own, as"
+            ' listen = ["127.0.0.1:9255"], and run this without what that says'
+        )
     return _configuration(arguments, installer, place, more={})
 
 

@@ -226,6 +226,22 @@ def test_a_daemon_of_a_user_takes_the_configuration_in_their_home(site):
     assert not (site.root / "etc/imdsd").exists()
 
 
+@pytest.mark.parametrize("more", [(), FLAGS])
+def test_a_daemon_of_a_user_takes_nothing_from_the_daemon_of_the_machine(site, more):
+    site.install("--system", *FLAGS)
+    before = site.everything()
+    with pytest.raises(
+        InstallError, match=r"alice write .*/\.config/imdsd/config\.toml, with a \["
+    ):
+        site.install("--system", "--for-user", "alice", *more)
+    assert site.everything() == before
+    own = site.home / ".config/imdsd/config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'listen = ["127.0.0.1:9255"]\n[[role]]\narn = "{ARN}"\n')
+    site.install("--system", "--for-user", "alice")
+    assert "imdsd@alice.service" in site.commands.up
+
+
 # Questions
 
 
