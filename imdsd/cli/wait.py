@@ -12,10 +12,12 @@ from imdsd.cli._asking import (
     patience,
 )
 from imdsd.client import find_daemon
-from imdsd.errors import NoCredentialsError
+from imdsd.errors import NoCredentialsError, NoDaemonError
 
 if TYPE_CHECKING:
     import argparse
+
+    from imdsd.client import Deadline, RoleStatus
 
 _DEFAULT_SECONDS = 60.0
 
@@ -42,17 +44,31 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
 
     When the time is over: raises NoDaemonError where none listened, else NoCredentialsError.
     """
-    deadline = caller.deadline(arguments.timeout)
-    # A script may start the daemon beside this verb: all the time there is, not a moment's grace.
-    daemon = find_daemon(
-        caller.environ,
-        uid=caller.uid,
-        clock=caller.clock,
-        wait_seconds=arguments.timeout,
-        grace_seconds=arguments.timeout,
-        root=caller.root,
-    )
-    role = await_role(daemon, arguments.role, until=lambda role: role.served, deadline=deadline)
+    role = _await(arguments, caller, caller.deadline(arguments.timeout))
     if not role.served:
         raise NoCredentialsError(f"after {arguments.timeout:g} s {describe_unserved(role)}")
     return 0
+
+
+def _await(arguments: argparse.Namespace, caller: Caller, deadline: Deadline) -> RoleStatus:
+    """Return the role once it is served, or as it is in the end."""
+    while True:
+        # A script may start the daemon beside this verb: all the time there is, not a moment's
+        # grace.
+        daemon = find_daemon(
+            caller.environ,
+            uid=caller.uid,
+            clock=caller.clock,
+            wait_seconds=deadline.remaining_seconds,
+            grace_seconds=deadline.remaining_seconds,
+            root=caller.root,
+        )
+        try:
+            return await_role(
+                daemon, arguments.role, until=lambda role: role.served, deadline=deadline
+            )
+        except NoDaemonError:
+            # Too busy with its start to answer, or started anew: neither is the end of waiting.
+            if deadline.passed:
+                raise
+            deadline.poll()

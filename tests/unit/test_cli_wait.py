@@ -82,6 +82,22 @@ def test_without_a_daemon_the_whole_time_is_waited_and_that_none_came_is_said(tm
     assert clock.passed_seconds == pytest.approx(20)
 
 
+def test_a_daemon_that_does_not_answer_yet_is_asked_again(daemon, tmp_path):
+    daemon.routes["GET", "/status"] = (503, {"message": "busy"})
+    clock = FakeWaitingClock()
+    clock.after(10, lambda: daemon.says(role_entry()))
+    assert wait(daemon, tmp_path, clock=clock) == 0
+    assert 10 <= clock.passed_seconds < 11
+
+
+def test_a_daemon_that_never_answers_is_told_of_when_the_time_is_over(daemon, tmp_path):
+    daemon.routes["GET", "/status"] = (503, {"message": "busy"})
+    clock = FakeWaitingClock()
+    with pytest.raises(NoDaemonError, match="/status with 503: busy"):
+        wait(daemon, tmp_path, "--timeout", "20", clock=clock)
+    assert clock.passed_seconds == pytest.approx(20)
+
+
 @pytest.mark.parametrize("timeout", ["-1", "nan", "soon", ""])
 def test_a_time_that_is_none_is_a_usage_error(timeout, capsys):
     assert main(["wait", f"--timeout={timeout}"]) == 2

@@ -405,7 +405,11 @@ def test_a_disk_that_takes_no_more_leaves_the_file_and_nothing_beside_it(tmp_pat
     path = tmp_path / "credentials"
     path.write_text("[a]\nx = 1\n")
     words = [sys.executable, "-c", WRITE, str(path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    # Without coverage, which would write beyond the limit too.
+    environ = scrubbed_environ(tmp_path)
+    done = subprocess.run(
+        words, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stderr == f"{path} cannot be written: File too large; raise the limit on the size of files\n"  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert path.read_text() == "[a]\nx = 1\n"
