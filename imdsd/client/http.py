@@ -102,7 +102,10 @@ def request_raw(
 
 
 def _no_answer(address: tuple[str, int], error: Exception) -> NoDaemonError:
-    return NoDaemonError(f"no answer from the daemon at {_written(address)}: {error}")
+    return NoDaemonError(
+        f"no answer from the daemon at {_written(address)}: {error}; see its log, and start it"
+        " again if it hangs"
+    )
 
 
 def _head(address: tuple[str, int], method: str, path: str, headers: Mapping[str, str]) -> bytes:

@@ -184,6 +184,8 @@ class Examination:
         daemon = self._meet().daemon
         if daemon is None or any(self._order.flags.get(each) for each in _OF_THE_WAY):
             return ""
+        if daemon.record.demo:
+            return "the daemon is a demo, with an issuer and an STS of its own"
         owner = daemon.record.uid
         if owner != self._around.uid:
             whose = name_of(owner)

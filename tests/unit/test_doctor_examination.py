@@ -64,6 +64,17 @@ def test_a_daemon_with_a_role_of_its_own_needs_none_in_this_shell(tmp_path):
     )
 
 
+def test_a_demo_is_no_reason_to_walk_the_way_of_the_configuration(tmp_path):
+    with running_daemon(tmp_path / "run") as daemon:
+        path = tmp_path / "run/daemon.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "demo": True}))
+        findings = examine(
+            tmp_path, environ={**daemon.environ, "IMDSD_ROLE_ARN": ARN}, offline=False
+        )
+    (token,) = [each for each in findings if each.step is Step.TOKEN]
+    assert token.found == "the daemon is a demo, with an issuer and an STS of its own"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a daemon of root, met by another user")
 @pytest.mark.parametrize(
     ("flags", "code"),
