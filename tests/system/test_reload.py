@@ -94,6 +94,8 @@ async def test_a_broken_file_leaves_everything_as_it_was(daemons, sandbox, broke
     assert refused["level"] == "error"
     assert named in refused["reason"]
     assert [event for event in daemon.events() if event["level"] == "error"] == [refused]
+    (warning,) = [each for each in (await daemon.status())["warnings"] if "reload" in each]
+    assert warning == f"reload refused: {refused['reason']}"
     assert await daemon.metric("imdsd_last_reload_successful") == 0
     assert await daemon.access_key_id() == before
 

@@ -228,6 +228,8 @@ def test_changes_that_a_running_daemon_cannot_take_over_are_named(read):
         f'listen = ["127.0.0.1:1"]\nallow_users = ["root"]\nstartup_grace_seconds = 1\n{TWO_ROLES}'
     )
     assert unreloadable_changes(old, new) == ("listen", "allow_users")
+    hides = read(f'hide_ec2_services = true\n[[role]]\narn = "{FILE_ARN}"')
+    assert unreloadable_changes(old, hides) == ("hide_ec2_services",)
     assert unreloadable_changes(old, read(f'[[role]]\narn = "{FILE_ARN}"')) == ()
 
 

@@ -260,3 +260,16 @@ async def test_every_connection_that_was_accepted_reaches_its_protocol(turns):
         assert len(made) in (0, 5)
         for _ in range(5 - len(made)):
             held.accept()[0].close()
+
+
+async def test_who_comes_while_a_daemon_stops_is_left_to_the_next_one():
+    loop = asyncio.get_running_loop()
+    with passed() as given, given.opened.dup() as held, ExitStack() as stack:
+        server = await loop.create_server(asyncio.Protocol, sock=given.opened)
+        stopping = asyncio.create_task(stop_accepting(server))
+        # After the first step of stopping, before its last.
+        loop.call_soon(
+            lambda: stack.enter_context(socket.create_connection(held.getsockname()[:2]))
+        )
+        await stopping
+        held.accept()[0].close()

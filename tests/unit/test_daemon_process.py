@@ -60,6 +60,10 @@ def test_a_thread_that_hangs_does_not_keep_the_process(body):
     assert done.stderr == "stopped\n"
 
 
+def test_what_was_told_before_is_not_lost():
+    assert run(f"print('told'); {HANGS}").stdout == "told\n"
+
+
 def test_more_work_than_threads_does_not_keep_it_either():
     done = run(f"[{HANGS} for _ in range(200)]")
     assert (done.returncode, done.stderr) == (7, "stopped\n")

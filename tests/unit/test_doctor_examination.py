@@ -217,3 +217,23 @@ def test_places_that_may_not_be_looked_into_break_no_check(tmp_path):
         check=True,
     )
     assert not [code for code in json.loads(done.stdout) if code.endswith("crashed")]
+
+
+def test_the_steps_look_at_this_daemon_and_this_configuration(tmp_path):
+    config, token = tmp_path / "config.toml", tmp_path / "token"
+    config.write_text(f'[token]\nfile = "{token}"\n')
+    token.touch(0o600)
+    with running_daemon(tmp_path / "run") as daemon:
+        port = daemon.address[1]
+        environ = {
+            **daemon.environ,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}/v1/credentials/gone",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": daemon.bearer.reveal(),
+            "CODESPACES": "true",
+        }
+        findings = examine(tmp_path, environ=environ, config=str(config))
+    assert "sdks.not-served" in by_step(findings)[Step.SDKS]
+    (files,) = [each for each in findings if each.step is Step.FILES]
+    assert files.found == f"{tmp_path / 'run'}, {config}, {token}"
+    (editor,) = [each for each in findings if each.step is Step.EDITORS]
+    assert editor.facts["port"] == port

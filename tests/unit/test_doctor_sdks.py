@@ -268,6 +268,12 @@ def test_variables_that_lead_to_another_address_are_told(tmp_path, environ):
     assert "imdsd env" in findings[0].remedy
 
 
+def test_a_variable_that_is_set_to_nothing_is_followed_by_boto3_alone(tmp_path):
+    boto3, *others = found(tmp_path, {**FULL, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": ""})
+    assert boto3.code == "sdks.elsewhere"
+    assert codes(others) == ["sdks.served"] * 3
+
+
 def test_imds_is_switched_off_by_more_words_in_javascript(tmp_path):
     environ = {
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{PORT}",
