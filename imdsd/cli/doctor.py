@@ -70,14 +70,17 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
     findings: list[Finding] = []
     for finding in examination.walk():
         findings.append(finding)
-        if not arguments.json:
+        # The report comes first where one is wanted: whoever reads the lines may stop reading.
+        if not arguments.json and arguments.bundle is None:
             _print(*style.lines(finding))
+    if arguments.bundle is not None:
+        _bundle(arguments, findings, around, examination)
+        if not arguments.json:
+            _print(*(line for finding in findings for line in style.lines(finding)))
     if arguments.json:
         _print(json.dumps(as_document(findings), indent=2))
     else:
         _print("", style.summary(findings))
-    if arguments.bundle is not None:
-        _bundle(arguments, findings, around, examination)
     return exit_status(findings, strict=arguments.strict)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imdsd.config import add_flags, build_source, load
-from imdsd.errors import ClaimsError, UsageError
+from imdsd.errors import ClaimsError, ImdsdError, UsageError
 from imdsd.trust import (
     Outcome,
     Scope,
+    TrustPolicyError,
     TrustSetup,
     actions_of,
     as_cloudformation,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from imdsd.config import Config, RoleConfig
     from imdsd.tokens.claims import Claims
-    from imdsd.trust import Answer
+    from imdsd.trust import Answer, HeldPolicy
 
 _OF_THE_DAEMON = (
     "session_name",
@@ -50,7 +51,9 @@ _FORMATS = {
     "terraform": as_terraform,
     "cloudformation": as_cloudformation,
 }
-_DEFAULT_ROLE_NAME = "imdsd"
+_DEFAULT_FORMAT, _DEFAULT_ROLE_NAME = "json", "imdsd"
+# What a policy that is there already has settled.
+_FOR_WRITING = ("scope", "format", "role_name", "max_session_duration")
 _ARN = re.compile(
     r"arn:(?P<partition>[\w-]+):iam::(?P<account>\d{12}):role(?P<path>/(?:.*/)?)(?P<name>[^/]+)"
 )
@@ -71,12 +74,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scope",
         choices=[str(each) for each in Scope],
-        default=str(Scope.EXACT),
         help="whom to let in (default: exact, this subject alone)",
     )
-    parser.add_argument(
-        "--format", choices=_FORMATS, default="json", help="what to write (default: json)"
-    )
+    parser.add_argument("--format", choices=_FORMATS, help="what to write (default: json)")
     parser.add_argument(
         "--role-name",
         metavar="NAME",
@@ -97,14 +97,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Mint as the default role would, and write the set-up or judge the policy."""
     _refuse_misfits(arguments)
-    held = _read(arguments.check) if arguments.check is not None else None
+    held = _held(arguments.check) if arguments.check is not None else None
     config = load(flags=vars(arguments), environ=os.environ, require_role=False)
     environment = _environment(config)
     if held is not None:
         return _check(held, environment, arguments.account_id)
+    form = arguments.format or _DEFAULT_FORMAT
     setup = _setup(arguments, environment)
-    warnings = list(_warnings(setup, arguments.format))
-    text = _FORMATS[arguments.format](setup)
+    if setup.account is None and form == "cli":
+        raise UsageError("--format cli needs the account: give --account-id or --role-arn")
+    warnings = list(_warnings(setup, form))
+    text = _FORMATS[form](setup)
     _warn(*warnings)
     sys.stdout.write(f"{text.rstrip()}\n")
     return 0
@@ -126,6 +129,9 @@ class _Environment:
 
 
 def _refuse_misfits(arguments: argparse.Namespace) -> None:
+    for name in _FOR_WRITING if arguments.check is not None else ():
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} says what to write; --check writes none")
     for flag, value, pattern, expected in (
         ("--account-id", arguments.account_id, r"\d{12}", "12 digits"),
         ("--role-name", arguments.role_name, r"[\w+=,.@-]{1,64}", "1 to 64 of A-Za-z0-9_+=,.@-"),
@@ -162,12 +168,10 @@ def _setup(arguments: argparse.Namespace, environment: _Environment) -> TrustSet
     if arguments.role_name not in {None, named}:
         named, path = arguments.role_name, "/"
     account = arguments.account_id or (arn["account"] if arn else None)
-    if account is None and arguments.format == "cli":
-        raise UsageError("--format cli needs the account: give --account-id or --role-arn")
     return TrustSetup(
         issuer=claims.issuer,
         audience=_audience(environment),
-        subject=subject_rule(claims.subject, Scope(arguments.scope)),
+        subject=subject_rule(claims.subject, Scope(arguments.scope or Scope.EXACT)),
         role_name=named,
         role_path=path,
         max_session_seconds=arguments.max_session_duration or _longest(environment),
@@ -204,9 +208,16 @@ def _warnings(setup: TrustSetup, form: str) -> Iterator[str]:
 # Check
 
 
-def _check(text: str, environment: _Environment, account: str | None) -> int:
+def _held(name: str) -> HeldPolicy:
+    """Read the policy before anything is minted; what is wrong with it names the file."""
+    try:
+        return parse_held_policy(_read(name))
+    except TrustPolicyError as error:
+        raise ImdsdError(f"--check {name}: {error}") from None
+
+
+def _check(held: HeldPolicy, environment: _Environment, account: str | None) -> int:
     """Print what the policy says to this token; 1 unless it surely lets it in."""
-    held = parse_held_policy(text)
     of_policy, of_config = _ARN.fullmatch(held.role_arn), environment.role_arn
     if of_policy and of_config and of_policy[0] != of_config[0]:
         _warn(f"the policy is of {of_policy[0]}, the configured role is {of_config[0]}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imdsd import __version__
 from imdsd.clock import format_instant
 from imdsd.doctor.rendering import as_document
-from imdsd.errors import UsageError
+from imdsd.errors import ImdsdError, UsageError
 from imdsd.host.private_files import write_private
 from imdsd.tokens.shape import show_arguments
 
@@ -48,7 +48,10 @@ def write_bundle(
     status: DaemonStatus | None,
     force: bool,
 ) -> None:
-    """Write it for its owner alone; raises UsageError for a file that is something else."""
+    """Write it for its owner alone.
+
+    Raises UsageError for a file that is something else, ImdsdError for what cannot be written.
+    """
     if not force and not _may_be_replaced(path):
         raise UsageError(f"{path} exists and is no bundle of ours; choose another, or --force")
     report = {
@@ -67,7 +70,7 @@ def write_bundle(
     try:
         write_private(path, f"{redacted(text, around)}\n".encode("utf-8", "replace"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise ImdsdError(f"{path} cannot be written: {error.strerror}") from error
     except ValueError:  # a path without a last name
         raise UsageError(f"{path} cannot be written: it is no file") from None
 
@@ -110,7 +113,7 @@ def _may_be_replaced(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise ImdsdError(f"{path} cannot be written: {error.strerror}") from error
     if found.st_uid != os.geteuid() or not path.is_file() or path.is_symlink():
         return False
     try:

@@ -27,13 +27,17 @@ _NARROWEST = 40
 
 
 class Style:
-    """What the reader of the lines can show: a width or none, colours, letters beyond ASCII."""
+    """What the reader of the lines can show: a width or none, colours, letters beyond ASCII.
+
+    What to do is said once for findings that follow one another and need the same.
+    """
 
     def __init__(self, *, width: int | None, colour: bool, unicode: bool) -> None:
         self._width = None if width is None else max(width, _NARROWEST)
         self._colour = colour
         self._symbols = _SYMBOLS if unicode else _PLAIN_SYMBOLS
         self._arrow = "→" if unicode else "->"
+        self._remedy = ""
 
     def lines(self, finding: Finding) -> Iterable[str]:
         """Return a line that says what was found, and what to do below it."""
@@ -42,10 +46,11 @@ class Style:
         first, *more = self._folded(head, indent=_INDENT)
         yield self._coloured(mark, finding.level) + first.removeprefix(mark)
         yield from more
-        if finding.remedy:
+        if finding.remedy and finding.remedy != self._remedy:
             yield from self._folded(
                 f"{' ' * _INDENT}{self._arrow} {finding.remedy}", indent=_INDENT + 3
             )
+        self._remedy = finding.remedy
 
     def summary(self, findings: Sequence[Finding]) -> str:
         """Return the last line."""

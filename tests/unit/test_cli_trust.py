@@ -280,3 +280,18 @@ def test_a_file_that_cannot_be_judged_is_named(trust, tmp_path, text, code, said
         path.write_text(text)
     found, out, err = trust("--check", str(path))
     assert (found, out, said in err) == (code, "", True)
+
+
+def test_a_policy_that_cannot_be_read_names_its_file(trust, tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_text("{}")
+    code, _, err = trust("--check", str(path))
+    assert code == 1
+    assert f"--check {path}: trust policy: Statement[0] is absent" in err
+
+
+@pytest.mark.parametrize("flag", ["--scope=exact", "--format=json", "--max-session-duration=3600"])
+def test_a_check_writes_nothing(trust, flag):
+    code, _, err = trust("--check", "policy.json", flag)
+    assert code == 2
+    assert f"{flag.partition('=')[0]} says what to write; --check writes none" in err

@@ -12,7 +12,7 @@ from imdsd.client import DaemonStatus
 from imdsd.config import build_source, load
 from imdsd.doctor.bundle import KIND, write_bundle
 from imdsd.doctor.finding import Finding, Level, Step, Surroundings
-from imdsd.errors import UsageError
+from imdsd.errors import ImdsdError, UsageError
 from tests.fakes.daemon import LAST_ERROR, role_entry, status_document
 from tests.fakes.waiting_clock import FakeWaitingClock
 from tests.fakes.web_identity import make_token
@@ -127,5 +127,5 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(UsageError, match="cannot be written: No such file"):
+    with pytest.raises(ImdsdError, match="cannot be written: No such file"):
         written(tmp_path / "gone")

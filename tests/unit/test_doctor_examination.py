@@ -145,6 +145,12 @@ def test_a_line_says_how_bad_it_is_in_words_and_what_to_do_below():
     assert list(PLAIN.lines(OK)) == ["✓ ok      token         it gave a token"]
 
 
+def test_what_to_do_is_said_once_for_findings_in_a_row():
+    style = Style(width=None, colour=False, unicode=True)
+    told = [line for each in (BAD, BAD, OK, BAD) for line in style.lines(each)]
+    assert told.count("    → set a region") == 2
+
+
 def test_a_terminal_without_unicode_gets_ascii():
     style = Style(width=None, colour=False, unicode=False)
     assert "\n".join([*style.lines(BAD), *style.lines(OK), *style.lines(ODD)]).isascii()

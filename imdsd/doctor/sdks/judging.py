@@ -46,7 +46,7 @@ BROKEN = _warning(
 NOWHERE = _warning(
     "nowhere",
     "nothing leads this SDK to the daemon",
-    f"{_POINT_HERE}, or the same in the shell's profile, so that every shell has it",
+    f"once a daemon runs, {_POINT_HERE}, or the same in the shell's profile for every shell",
 )
 ELSEWHERE = _warning(
     "elsewhere",
