@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LOCK_NAME = "daemon.lock"
 RECORD_NAME = "daemon.json"
 BEARER_NAME = "bearer"
+# Anybody may have made it before the daemon: it is believed by owner and mode alone, as all are.
+FIXED_DIRECTORY = "/var/tmp/imdsd"  # noqa: S108
+"""Where a daemon serves from whose clients must know the place before it is there."""
 # The static user of the installed systemd unit.
 UNIT_USER = "imdsd"
 

@@ -16,6 +16,7 @@ from imdsd.errors import AlreadyRunningError, RuntimeDirectoryError
 from imdsd.host.accounts import names_of
 from imdsd.host.daemon_record import (
     BEARER_NAME,
+    FIXED_DIRECTORY,
     LOCK_NAME,
     RECORD_NAME,
     DaemonRecord,
@@ -74,7 +75,8 @@ def search_path(environ: Mapping[str, str], *, uid: int, root: Path = _ROOT) -> 
     # Of the unit imdsd@USER.service.
     own = (root / "run/imdsd-user" / name for name in names_of([uid]).values())
     system, temporary = root / "run/imdsd", root / f"tmp/imdsd-{uid}"
-    return tuple(dict.fromkeys((*first, session, *own, system, temporary)))
+    fixed = root / FIXED_DIRECTORY.lstrip("/")
+    return tuple(dict.fromkeys((*first, session, *own, system, temporary, fixed)))
 
 
 def survey(

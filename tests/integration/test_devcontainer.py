@@ -231,13 +231,12 @@ async def test_a_service_that_is_started_twice_fails_neither_time_and_takes_over
         assert second.wait(timeout=30) == 0
 
 
-def test_a_login_shell_with_the_lines_of_install_is_served_with_the_bearers_value(container):
-    """For tools that read the bearer's value only, which no file can hold in advance."""
+@pytest.mark.parametrize("lacks", [("AWS_CONTAINER",), ("AWS_CONTAINER", "AWS_EC2", "IMDSD_")])
+def test_a_login_shell_with_the_lines_of_install_is_served_with_the_bearers_value(container, lacks):
+    """For tools that read the bearer's value only, and for shells of ssh, which lack every one."""
     container.run(BIN / "imdsd", "install", "--shell", "bash")
     bare = {
-        name: value
-        for name, value in container.shell_environ.items()
-        if not name.startswith("AWS_CONTAINER")
+        name: value for name, value in container.shell_environ.items() if not name.startswith(lacks)
     }
     words = f'echo "$AWS_CONTAINER_AUTHORIZATION_TOKEN"; {" ".join(map(str, AWS))}'
     with container.service():

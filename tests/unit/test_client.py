@@ -4,6 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +139,89 @@ def test_several_daemons_are_named_with_the_way_to_choose(tmp_path, clock):
     assert str(first.runtime.path) in str(caught.value)
     assert str(second.runtime.path) in str(caught.value)
     assert "IMDSD_RUNTIME_DIR" in str(caught.value)
+
+
+def test_a_daemon_in_the_fixed_place_is_found_without_a_variable(tmp_path, clock):
+    (tmp_path / "var/tmp").mkdir(parents=True)
+    with running_daemon(tmp_path / "var/tmp/imdsd") as daemon:
+        found = look({}, clock, root=tmp_path)
+        assert found.bearer_file == daemon.runtime.path / "bearer"
+        assert found.get("/v1/credentials").status == 200
+
+
+@contextmanager
+def planted(root, kind):
+    """What another user put in the fixed place before any daemon of ours: at best, a daemon."""
+    place = root / "var/tmp/imdsd"
+    place.parent.mkdir(parents=True)
+    place.parent.chmod(0o1777)
+    with running_daemon(root / "theirs" if kind == "link" else place) as theirs:
+        for path in (theirs.runtime.path, *theirs.runtime.path.iterdir()):
+            os.chown(path, 12345, -1)
+        if kind == "readable":
+            theirs.runtime.path.chmod(0o755)
+            for path in theirs.runtime.path.iterdir():
+                path.chmod(0o644)
+        if kind == "link":
+            place.symlink_to(theirs.runtime.path)
+            os.chown(place, 12345, -1, follow_symlinks=False)
+        yield theirs
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+@pytest.mark.parametrize("kind", ["private", "readable", "link"])
+def test_a_daemon_that_another_user_planted_in_the_fixed_place_is_not_believed(
+    tmp_path, clock, kind
+):
+    with planted(tmp_path, kind) as theirs:
+        with pytest.raises(NoDaemonError) as caught:
+            look({}, clock, root=tmp_path)
+        assert theirs.requests == []
+    text = str(caught.value)
+    why = "not a directory" if kind == "link" else "belongs to uid 12345"
+    assert f"{tmp_path}/var/tmp/imdsd: {why}" in text
+    assert text.startswith("no daemon is running (")
+    assert text.endswith("start one with `imdsd serve` or `imdsd demo`")
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+@pytest.mark.parametrize("kind", ["private", "readable", "link"])
+def test_what_is_planted_in_the_fixed_place_hides_no_daemon_elsewhere(tmp_path, clock, kind):
+    (tmp_path / "run").mkdir()
+    with planted(tmp_path, kind) as theirs, running_daemon(tmp_path / "run/imdsd") as ours:
+        assert look({}, clock, root=tmp_path).bearer == ours.bearer
+        assert theirs.requests == []
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+def test_a_planted_directory_that_may_not_be_entered_is_told_as_anothers():
+    # Not pytest's own folder, which other users may not enter.
+    with tempfile.TemporaryDirectory(prefix="imdsd-planted-") as root:
+        place = Path(root, "var/tmp/imdsd")
+        place.mkdir(parents=True)
+        Path(root).chmod(0o755)
+        place.chmod(0o700)
+        os.chown(place, 12345, -1)
+        told = subprocess.run(
+            [sys.executable, "-c", ASK_AS_OTHER, root], capture_output=True, text=True, check=True
+        )
+    assert f"{place}: belongs to uid 12345" in told.stdout
+    assert "usermod" not in told.stdout
+
+
+# A user who may not look into what stands there.
+ASK_AS_OTHER = """
+import os, sys
+from pathlib import Path
+from imdsd.client import find_daemon
+from imdsd.clock import SystemClock
+from imdsd.errors import NoDaemonError
+os.setgroups([]); os.setuid(12346)
+try:
+    find_daemon({}, uid=12346, clock=SystemClock(), root=Path(sys.argv[1]))
+except NoDaemonError as error:
+    print(error)
+"""
 
 
 AS_STRANGER = (

@@ -70,6 +70,7 @@ def test_clients_look_where_a_daemon_with_other_variables_would_be():
         Path(f"/run/user/{NAMELESS}/imdsd"),
         Path("/run/imdsd"),
         Path(f"/tmp/imdsd-{NAMELESS}"),
+        Path("/var/tmp/imdsd"),
     )
 
 
@@ -166,6 +167,28 @@ def test_a_directory_of_another_user_is_refused(place, tmp_path):
     os.chown(tmp_path / "run", 12345, -1)
     with pytest.raises(RuntimeDirectoryError, match="belongs to uid 12345, expected 0"):
         acquire(place)
+
+
+@pytest.mark.skipif(UID != 0, reason="needs a second user")
+@pytest.mark.parametrize("planted", ["directory", "link to their directory", "link to ours"])
+def test_what_another_user_planted_in_a_folder_of_everybodys_is_never_claimed(tmp_path, planted):
+    shared, target = tmp_path / "tmp", tmp_path / "target"
+    for folder in (shared, target):
+        folder.mkdir()
+    shared.chmod(0o1777)
+    place = shared / "imdsd"
+    if planted == "directory":
+        place.mkdir(mode=0o700)
+    else:
+        place.symlink_to(target)
+    os.chown(place, 12345, -1, follow_symlinks=False)
+    if planted == "link to their directory":
+        os.chown(target, 12345, -1)
+    expected = "belongs to uid 12345" if planted == "directory" else "is not a directory"
+    with pytest.raises(RuntimeDirectoryError, match=f"imdsd {expected}") as caught:
+        acquire({"IMDSD_RUNTIME_DIR": str(place)})
+    assert "set IMDSD_RUNTIME_DIR to a directory that only you can write to" in str(caught.value)
+    assert not list(place.iterdir())
 
 
 def test_the_bearer_is_one_private_line_without_a_newline(place):

@@ -66,9 +66,9 @@ PORT_TAKEN = _failure(
     "port-taken",
     "no daemon runs, and the port it would take is taken",
     "see who with `sudo ss -ltnp 'sport = :{port}'`; if it is a daemon, set IMDSD_RUNTIME_DIR here "
-    "as it has it (/var/tmp/imdsd by `imdsd install --ona`); else, as for an editor that forwards "
-    "ports, stop it, or choose another port with --listen; if it is systemd itself, for "
-    "imdsd.socket, see why the service does not run: `systemctl status imdsd`",
+    "as it has it; else, as for an editor that forwards ports, stop it, or choose another port "
+    "with --listen; if it is systemd itself, for imdsd.socket, see why the service does not run: "
+    "`systemctl status imdsd`",
 )
 UNREACHABLE = _failure(
     "unreachable",

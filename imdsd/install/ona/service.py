@@ -9,22 +9,23 @@ from importlib.metadata import PackageNotFoundError, distribution
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from imdsd.host.daemon_record import FIXED_DIRECTORY
+
 SERVICE = "aws-credentials"
-RUNTIME_DIRECTORY = "/var/tmp/imdsd"  # noqa: S108  # the daemon makes it its own, or refuses it
 PORT = "9254"
 PORT_ATTRIBUTES = {"onAutoForward": "ignore"}
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 FIXED_VARIABLES = {
-    "IMDSD_RUNTIME_DIR": RUNTIME_DIRECTORY,
+    "IMDSD_RUNTIME_DIR": FIXED_DIRECTORY,
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{PORT}/v1/credentials",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{RUNTIME_DIRECTORY}/bearer",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{FIXED_DIRECTORY}/bearer",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{PORT}",
 }
 """Known before any daemon runs: a service's own variables do not reach shells."""
 
 # A service may have neither the shell's variables nor its PATH, and tools of pipx and uv are put
 # where few images look. The image's own directories come first.
-_PREAMBLE = f'export IMDSD_RUNTIME_DIR={RUNTIME_DIRECTORY} PATH="$PATH:$HOME/.local/bin"\n'
+_PREAMBLE = f'export IMDSD_RUNTIME_DIR={FIXED_DIRECTORY} PATH="$PATH:$HOME/.local/bin"\n'
 _SERVE = "exec imdsd serve --standby"
 _READY = f"{_PREAMBLE}exec imdsd wait --timeout 10\n"
 

@@ -11,7 +11,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from imdsd.host.daemon_record import RECORD_NAME
+from imdsd.host.daemon_record import FIXED_DIRECTORY, RECORD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ OF_ANYBODY = (
     "{XDG_RUNTIME_DIR}/imdsd",
     "/run/imdsd-user/{USER}",
     "/run/imdsd",
+    FIXED_DIRECTORY,
 )
 """Where a daemon is looked for when the user is not known beforehand; `{NAME}` is a variable."""
 
@@ -41,6 +42,7 @@ def of_user(uid: int, name: str | None) -> tuple[str, ...]:
         "/run/imdsd",
         f"{{TMPDIR}}/imdsd-{uid}",
         f"/tmp/imdsd-{uid}",  # noqa: S108  # looked at, not used
+        FIXED_DIRECTORY,
     )
 
 
