@@ -162,10 +162,11 @@ def _logs():
 def login(tmp_path):
     """Run the verb with a configuration of its own and no daemon but one that is given."""
 
-    def run(*words, config="", daemon=None):
+    def run(*words, config="", daemon=None, **more):
         path = tmp_path / "config.toml"
         path.write_text(config)
         environ = daemon.environ if daemon else {"IMDSD_RUNTIME_DIR": str(tmp_path / "none")}
+        environ = {**environ, **more}
         return run_verb("login", "--config", str(path), *words, environ=environ, home=tmp_path)
 
     return run
@@ -220,6 +221,15 @@ def test_the_daemon_is_asked_for_a_new_session_and_gives_it(login, daemon, tmp_p
     assert "until 2030-01-01T01:00:00Z (in 60 min)" in err
     assert "export AWS_PROFILE=imdsd-dev AWS_REGION=eu-west-1\n" in err
     assert "fake" not in err
+
+
+def test_a_file_that_cannot_be_written_is_refused_with_the_way_to_another(login, daemon, tmp_path):
+    (tmp_path / ".aws/credentials").mkdir(parents=True)
+    with pytest.raises(CredentialsFileError) as caught:
+        login(daemon=daemon)
+    assert "name another file by AWS_SHARED_CREDENTIALS_FILE=PATH" in str(caught.value)
+    assert login(daemon=daemon, AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "other")) == 0
+    assert "fake-session-token" in (tmp_path / "other").read_text()
 
 
 def test_a_refresh_that_fails_leaves_what_the_daemon_holds(login, daemon, tmp_path, capsys):

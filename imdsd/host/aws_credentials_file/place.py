@@ -27,12 +27,14 @@ _TRIES = 20
 # A writer of ours holds the lock for milliseconds. Whoever holds it for longer is none, and what
 # is replaced is compared once more anyway.
 _LOCK_PAUSES, _LOCK_PAUSE_SECONDS = 100, 0.05
-_ELSEWHERE = "name another file"
+_ELSEWHERE = (
+    "name another file by AWS_SHARED_CREDENTIALS_FILE=PATH (in [role.files]: credentials_file)"
+)
 _REMEDIES = {
     errno.ENOSPC: "free space or inodes there",
     errno.EDQUOT: "free space there, or raise the quota",
     errno.EFBIG: "raise the limit on the size of files",
-    errno.EROFS: "name another file; a unit of systemd may need ReadWritePaths= for this one",
+    errno.EROFS: f"{_ELSEWHERE}; a unit of systemd may need ReadWritePaths= for this one",
     errno.ENOENT: "make the directory that holds it",
 }
 
