@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from imdsd.config import load
 from imdsd.config.options import OPTIONS
@@ -45,10 +47,23 @@ def plan_repository(
     )
     repository = find_repository(folder.absolute())
     chosen = Path(arguments.devcontainer) if arguments.devcontainer else None
-    if chosen and not (folder / chosen).exists():
-        raise UsageError(f"--devcontainer {chosen}: there is no such file")
     file = (folder / chosen).absolute() if chosen else None
+    if file:
+        _refuse_foreign(file, repository)
     return plan_of(install_changes(repository, terms, devcontainer_file=file))
+
+
+def _refuse_foreign(file: Path, repository: Path) -> None:
+    """Raise UsageError for a file that the repository cannot have."""
+    if not file.exists():
+        raise UsageError(f"--devcontainer {file}: there is no such file")
+    # A link on the way out of the repository is told where the file is read.
+    named, leads = Path(os.path.normpath(file)), file.parent.resolve()
+    if not (named.is_relative_to(repository) or leads.is_relative_to(repository.resolve())):
+        raise UsageError(
+            f"--devcontainer {file} is outside of the repository {repository}: name a file in it,"
+            " as .devcontainer/devcontainer.json"
+        )
 
 
 def plan_removal_from_repository(*, folder: Path) -> Plan:
@@ -73,7 +88,20 @@ def _package(chosen: str | None) -> str | None:
             f"--package is {package!r}, expected a URL after @, as in"
             " 'imdsd @ git+https://HOST/PATH' or 'imdsd @ git+ssh://git@HOST/PATH'"
         )
+    _refuse_hostless(package)
     return package
+
+
+def _refuse_hostless(package: str) -> None:
+    """Raise UsageError for a URL that pip before 24.1 takes for none: it wants a host in each."""
+    url = urlsplit(package.partition("@")[2].strip())
+    if not url.scheme or url.netloc or url.scheme == "file":
+        return
+    host = "localhost" if url.scheme.endswith("+file") else "HOST"
+    raise UsageError(
+        f"--package is {package!r}, whose URL names no host, so that pip before 24.1 refuses it;"
+        f" expected 'imdsd @ {url.scheme}://{host}{url.path}'"
+    )
 
 
 def _words(flags: Mapping[str, object]) -> Iterator[str]:

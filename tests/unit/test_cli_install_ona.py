@@ -65,6 +65,43 @@ def test_a_package_whose_url_is_none_is_refused_before_an_environment_tries(site
     assert site.everything() == before
 
 
+def test_a_package_whose_url_has_no_host_is_refused_with_the_one_that_every_pip_takes(site):
+    before = site.everything()
+    asked = "imdsd @ git+file:///srv/imdsd@v1"
+    with pytest.raises(UsageError) as caught:
+        site.install("--ona", "--role-arn", ARN, "--package", asked)
+    assert site.everything() == before
+    assert asked in str(caught.value)
+    remedy = str(caught.value).rpartition("expected ")[2].strip("'")
+    assert remedy == "imdsd @ git+file://localhost/srv/imdsd@v1"
+    assert site.install("--ona", "--role-arn", ARN, "--package", remedy) == 0
+
+
+@pytest.mark.parametrize(
+    "package", ["imdsd", "imdsd==1", "imdsd @ file:///srv/imdsd.whl", "imdsd@git+https://h/a@b"]
+)
+def test_a_package_that_every_pip_takes_is_taken(site, package):
+    assert site.install("--ona", "--role-arn", ARN, "--package", package) == 0
+    assert package in container(site)["onCreateCommand"]
+
+
+@pytest.mark.parametrize("way", ["/etc/passwd", "../../elsewhere.json"])
+def test_a_dev_container_outside_of_the_repository_is_told_as_that(site, way):
+    (site.home / "elsewhere.json").write_text("{}")
+    before = site.everything()
+    with pytest.raises(UsageError, match=f"is outside of the repository {site.home}/work: "):
+        site.install(*FLAGS, "--devcontainer", way)
+    assert site.everything() == before
+
+
+def test_a_dev_container_that_a_link_leads_out_to_is_told_as_a_link(site):
+    (site.home / "elsewhere").mkdir()
+    (site.home / "elsewhere/devcontainer.json").write_text("{}")
+    (site.home / "work/.devcontainer").symlink_to(site.home / "elsewhere")
+    with pytest.raises(ConfigurationError, match="by a symbolic link"):
+        site.install(*FLAGS, "--devcontainer", "../.devcontainer/devcontainer.json")
+
+
 def test_what_is_taken_out_is_to_be_committed_too(site, capsys):
     site.install(*FLAGS)
     capsys.readouterr()
