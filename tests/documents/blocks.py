@@ -24,6 +24,9 @@ NEEDS = frozenset(
 )
 """What a block may need that a test of it lacks; its first line says so: `# needs AWS`."""
 
+# What a reader puts in place of a URL that the documents cannot know.
+_CLONED_FROM = "git+https://git.example/imdsd.git"
+
 _FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 _NAMED = re.compile(r"`((?:~/|\.?[\w-])[\w./-]*\.[a-z]+|~/\.aws/config)`")
 
@@ -58,7 +61,7 @@ def name_of(path: Path) -> str:
 
 
 def blocks_of(path: Path) -> list[Block]:
-    text = path.read_text()
+    text = path.read_text().replace("git+URL", _CLONED_FROM)
     found, end = [], 0
     for fence in _FENCE.finditer(text):
         between = text[end : fence.start()].strip()
