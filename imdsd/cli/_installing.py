@@ -14,6 +14,7 @@ from imdsd.cli._asking import home_of_this_process
 from imdsd.errors import InstallError, UsageError
 from imdsd.install.carrying import Outcome, Worker
 from imdsd.install.disk.files import Disk
+from imdsd.install.disk.glimpse import Glimpse
 from imdsd.install.machine import Machine
 from imdsd.install.showing import shown
 from imdsd.install.system import RECEIPT
@@ -21,7 +22,7 @@ from imdsd.install.user import Home
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imdsd.install.carrying import Runner
     from imdsd.install.plan import Plan
@@ -116,11 +117,11 @@ class Installer:
 
     def worker(self, *, system: bool) -> Worker:
         """Return who carries out a plan for the system or for this user."""
-        disk = Disk(self.uid, guarded=system)
-        tell = _say
         if system:
-            return Worker(disk, self.run, self.root / RECEIPT, tell)
-        return Worker(disk, self.run, self.home.receipt, tell, folder_mode=0o700)
+            # Who is not root gets as far as a plan, of what root would find.
+            disk = Disk(0, guarded=True) if self.uid == 0 else Glimpse(0, guarded=True)
+            return Worker(disk, self.run, self.root / RECEIPT, _say)
+        return Worker(Disk(self.uid), self.run, self.home.receipt, _say, folder_mode=0o700)
 
     def worker_in_repository(self) -> Worker:
         """Return who carries out a plan for a repository, whose folders are everybody's."""
@@ -145,6 +146,29 @@ class Installer:
                 f"{self.home.folder} belongs to uid {owner}, but this runs as uid {self.uid}:"
                 " run it as that user, without sudo; for the whole machine there is --system"
             )
+
+
+def reservations(*checks: Callable[[], None], dry_run: bool) -> Iterator[str]:
+    """Raise what a check raises; where a plan is only shown, yield the first beside it instead."""
+    try:
+        for check in checks:
+            check()
+    except InstallError as error:
+        if not dry_run:
+            raise
+        yield f"without --dry-run this is refused: {error}"
+
+
+def with_reservations(plan: Plan, found: Sequence[str], worker: Worker) -> Plan:
+    """Have them told beside the plan, and what it could not take into account."""
+    unseen = sorted(map(str, worker.disk.unseen)) if isinstance(worker.disk, Glimpse) else ()
+    if unseen:
+        note = (
+            f"only root may read {', '.join(unseen)}: the plan cannot take into account what stands"
+            " there, and may be another one with sudo"
+        )
+        found = (*found, note)
+    return replace(plan, notes=(*plan.notes, *found))
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

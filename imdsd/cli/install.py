@@ -16,6 +16,8 @@ from imdsd.cli._installing import (
     add_common_options,
     fulfil,
     refuse_without_scope,
+    reservations,
+    with_reservations,
 )
 from imdsd.config import add_flags, load
 from imdsd.errors import InstallError, UsageError
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imdsd.config import Config
+    from imdsd.install.carrying import Worker
+    from imdsd.install.disk.files import Disk
     from imdsd.install.machine import Machine
     from imdsd.install.plan import Plan
 
@@ -145,50 +149,56 @@ def _refuse_misplaced(arguments: argparse.Namespace) -> None:
 
 
 def _for_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
-    # First: `sudo` with an interpreter that is refused would be no remedy.
     interpreter = Interpreter(installer.interpreter, installer.search_path)
-    check_interpreter(interpreter, private=installer.private)
-    installer.require_root("install")
-    machine = installer.machine(system=True)
+    found = tuple(
+        reservations(
+            # First: `sudo` with an interpreter that is refused would be no remedy.
+            lambda: check_interpreter(interpreter, private=installer.private),
+            lambda: installer.require_root("install"),
+            dry_run=arguments.dry_run,
+        )
+    )
+    machine, worker = installer.machine(system=True), installer.worker(system=True)
     request = SystemRequest(
         interpreter=installer.interpreter,
-        configuration=_configuration_of_system(arguments, installer, machine),
+        configuration=_configuration_of_system(arguments, installer, machine, worker),
         link_local=arguments.link_local,
-        hides_ec2=arguments.link_local and _hides_ec2(installer),
+        hides_ec2=arguments.link_local and _hides_ec2(installer, worker.disk),
         for_user=arguments.for_user,
         members=tuple(arguments.add_user),
         shells=arguments.shell != (),
     )
-    worker = installer.worker(system=True)
-    return plan_system(
+    plan = plan_system(
         request,
         receipt=worker.read_receipt(),
         machine=machine,
         disk=worker.disk,
     )
+    return with_reservations(plan, found, worker)
 
 
 def _configuration_of_system(
-    arguments: argparse.Namespace, installer: Installer, machine: Machine
+    arguments: argparse.Namespace, installer: Installer, machine: Machine, worker: Worker
 ) -> bytes | None:
-    place = installer.root / CONFIGURATION
+    place, disk = installer.root / CONFIGURATION, worker.disk
     if not arguments.for_user:
-        return _configuration(arguments, installer, place, more=_SHARED)
+        return _configuration(arguments, installer, place, more=_SHARED, disk=disk)
     own = machine.home_of(arguments.for_user) / ".config/imdsd/config.toml"
-    if own.exists() and not given_flags(vars(arguments)):
+    if not given_flags(vars(arguments)) and (disk.hides(own) or own.exists()):
         return None
-    if SERVICE in installer.worker(system=True).read_receipt().units:
+    if SERVICE in worker.read_receipt().units:
         raise InstallError(
             f"{place} is of the machine's daemon, with its port and its bearer_group; for"
             f" {arguments.for_user} write {own}, with a [[role]] and a port of its own, as"
             ' listen = ["127.0.0.1:9255"], and run this without what that says'
         )
-    return _configuration(arguments, installer, place, more={})
+    return _configuration(arguments, installer, place, more={}, disk=disk)
 
 
-def _hides_ec2(installer: Installer) -> bool:
+def _hides_ec2(installer: Installer, disk: Disk) -> bool:
     place = installer.root / CONFIGURATION
-    return place.exists() and _read(place, installer).hide_ec2_services
+    # One that cannot be read may allow it; whoever carries the plan out will know.
+    return disk.hides(place) or (place.exists() and _read(place, installer).hide_ec2_services)
 
 
 def _for_user(arguments: argparse.Namespace, installer: Installer) -> Plan:
@@ -198,7 +208,10 @@ def _for_user(arguments: argparse.Namespace, installer: Installer) -> Plan:
     shells = arguments.shell
     if shells is None:
         shells = home.shells(_installed(installer)) if whole else ()
-    configuration = _configuration(arguments, installer, place, more={}) if whole else None
+    worker = installer.worker(system=False)
+    configuration = (
+        _configuration(arguments, installer, place, more={}, disk=worker.disk) if whole else None
+    )
     request = UserRequest(
         interpreter=installer.interpreter,
         home=home,
@@ -207,7 +220,6 @@ def _for_user(arguments: argparse.Namespace, installer: Installer) -> Plan:
         shells=shells,
         profiles=_profiles(arguments, installer, place, configuration),
     )
-    worker = installer.worker(system=False)
     return plan_user(
         request,
         receipt=worker.read_receipt(),
@@ -221,20 +233,27 @@ def _installed(installer: Installer) -> list[str]:
 
 
 def _configuration(
-    arguments: argparse.Namespace, installer: Installer, place: Path, *, more: Mapping[str, object]
+    arguments: argparse.Namespace,
+    installer: Installer,
+    place: Path,
+    *,
+    more: Mapping[str, object],
+    disk: Disk,
 ) -> bytes | None:
     """Return the text of a file that is to be written; None where one is there and no flag says so.
 
     What is written, and what is left as it is, is checked first; raises ConfigurationError.
     """
     flags = vars(arguments)
-    if place.exists() and not given_flags(flags):
-        _warn_of(_read(place, installer))
+    hidden = disk.hides(place)
+    if not given_flags(flags) and (hidden or place.exists()):
+        if not hidden:
+            _warn_of(_read(place, installer))
         return None
     checked = {**flags, "config": "/dev/null"}
     _warn_of(load(flags=checked, environ=installer.environ))
     text = file_text(flags, installer.environ, more=more)
-    if place.exists() and place.read_bytes() != text:
+    if not hidden and place.exists() and place.read_bytes() != text:
         sys.stderr.write(
             f"imdsd: warning: {place} is written anew of these flags: what else stands there goes;"
             " --dry-run shows it\n"

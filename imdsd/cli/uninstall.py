@@ -11,6 +11,8 @@ from imdsd.cli._installing import (
     add_common_options,
     fulfil,
     refuse_without_scope,
+    reservations,
+    with_reservations,
 )
 from imdsd.errors import UsageError
 from imdsd.install.plan import Part, Receipt
@@ -63,18 +65,19 @@ def _parts(arguments: argparse.Namespace) -> frozenset[str]:
 
 
 def _of_system(arguments: argparse.Namespace, installer: Installer) -> Plan:
-    installer.require_root("uninstall")
+    found = (*reservations(lambda: installer.require_root("uninstall"), dry_run=arguments.dry_run),)
     worker, machine = installer.worker(system=True), installer.machine(system=True)
     receipt = worker.read_receipt()
     if receipt == Receipt():
         receipt = presume_system(installer.interpreter, machine=machine, disk=worker.disk)
-    return plan_removal_of_system(
+    plan = plan_removal_of_system(
         receipt=receipt,
         parts=_parts(arguments),
         purge=arguments.purge,
         machine=machine,
         disk=worker.disk,
     )
+    return with_reservations(plan, found, worker)
 
 
 def _of_user(arguments: argparse.Namespace, installer: Installer) -> Plan:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import tomllib
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from imdsd.config import load
 from imdsd.errors import ConfigurationError, InstallError, UsageError
+from imdsd.install.system import CONFIGURATION, RECEIPT
 from tests.fakes.installer import ARN, Site
 from tests.system.machine import need_root
 
@@ -625,6 +630,86 @@ def test_a_dry_run_shows_the_way_back_too(site, capsys):
     site.uninstall("--system", "--dry-run")
     assert "run systemctl disable --now imdsd.socket imdsd.service: stop" in capsys.readouterr().out
     assert (site.everything(), site.commands.done) == (before, done)
+
+
+@contextmanager
+def a_reader(uid=12345):
+    """Be a user who may read what is everybody's, and nothing else."""
+    group = os.getegid()
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+
+
+@pytest.fixture
+def readable(site):
+    """A machine that others may look around on; pytest's own folder they may not enter."""
+    with tempfile.TemporaryDirectory(prefix="imdsd-site-") as root:
+        place = Path(root)
+        place.chmod(0o755)
+        yield Site(place, uid=0)
+
+
+def plan_of_a_reader(site, capsys, verb, *words):
+    """Have a plan shown to somebody else; return it, and what is said beside it."""
+    before, done = site.everything(), list(site.commands.done)
+    capsys.readouterr()
+    site.uid = 12345
+    with a_reader():
+        assert site.run(verb, "--system", "--dry-run", *words) == 0
+    site.uid = 0
+    assert (site.everything(), site.commands.done) == (before, done)
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+def test_anybody_may_see_what_would_be_installed(readable, capsys):
+    words = ("--add-user", "bob", *FLAGS)
+    out, err = plan_of_a_reader(readable, capsys, "install", *words)
+    readable.install("--system", "--dry-run", *words)
+    as_root = capsys.readouterr()
+    assert out == as_root.out != "nothing to do\n"
+    beside = err.replace(as_root.err, "")
+    assert beside.startswith("imdsd: without --dry-run this is refused: `imdsd install --system`")
+    assert "takes root: sudo /usr/bin/python3 -P -m imdsd install --system" in beside
+    assert "only root may read" not in err
+
+
+def test_a_plan_says_which_files_it_could_not_read(readable, capsys):
+    readable.install("--system", *FLAGS)
+    configuration, receipt = (readable.root / each for each in (CONFIGURATION, RECEIPT))
+    out, err = plan_of_a_reader(readable, capsys, "install")
+    assert out == "nothing to do\n"
+    assert f"only root may read {receipt}: the plan cannot take into account" in err
+    configuration.parent.chmod(0o700)
+    for words in ((), FLAGS, ("--link-local",), ("--for-user", "alice", *FLAGS)):
+        _, err = plan_of_a_reader(readable, capsys, "install", *words)
+        assert str(receipt) in err
+        assert str(configuration) in err
+
+
+def test_anybody_may_see_what_would_be_taken_back(readable, capsys):
+    readable.install("--system", *FLAGS)
+    out, err = plan_of_a_reader(readable, capsys, "uninstall")
+    assert f"remove {readable.root}/etc/systemd/system/imdsd.service" in out
+    assert f"only root may read {readable.root / RECEIPT}: " in err
+    assert "takes root: sudo /usr/bin/python3 -P -m imdsd uninstall --system" in err
+
+
+def test_an_interpreter_that_would_be_refused_is_told_beside_the_plan(site, capsys):
+    site.private = (site.interpreter.parent,)
+    site.install("--system", "--dry-run", *FLAGS)
+    told = capsys.readouterr()
+    assert "imdsd.service: a unit of systemd" in told.out
+    assert "imdsd: without --dry-run this is refused: the system cannot start" in told.err
+    assert "sudo python3 -m venv /opt/imdsd" in told.err
+    assert "takes root" not in told.err
+    with pytest.raises(InstallError, match="a home or temporary directory"):
+        site.install("--system", *FLAGS)
 
 
 # Faults

@@ -74,6 +74,10 @@ class Disk:
         with _told(path):
             return [each for each in reversed(path.parents) if not each.is_dir()]
 
+    def hides(self, path: Path) -> bool:  # noqa: ARG002  # of somebody else, who only plans
+        """Whether it cannot be told what stands at a path; see Glimpse."""
+        return False
+
     def make_folder(self, path: Path, *, mode: int) -> None:
         """Make one folder, with this mode whatever the umask."""
         with _told(path), contextlib.suppress(FileExistsError):
