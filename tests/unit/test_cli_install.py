@@ -712,6 +712,20 @@ def test_an_interpreter_that_would_be_refused_is_told_beside_the_plan(site, caps
         site.install("--system", *FLAGS)
 
 
+def test_an_interpreter_behind_a_closed_folder_is_told_beside_the_plan_of_a_reader(
+    readable, capsys
+):
+    closed = readable.root / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "python3").touch()
+    readable.interpreter = readable.root / "python3"
+    readable.interpreter.symlink_to(closed / "python3")
+    out, err = plan_of_a_reader(readable, capsys, "install", *FLAGS)
+    assert "imdsd.service: a unit of systemd" in out
+    assert "this is refused: the system cannot start" in err
+    assert f"{readable.interpreter} may not be read by other users" in err
+
+
 # Faults
 
 

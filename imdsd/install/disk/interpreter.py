@@ -20,6 +20,7 @@ _REMEDY = (
     "  sudo /opt/imdsd/bin/imdsd install --system …"
 )
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run/user")  # noqa: S108  # to be refused
+_UNREADABLE = "may not be read by other users, as the daemon is"
 _HOMES = ("/home", "/root")
 
 
@@ -46,7 +47,13 @@ def check_interpreter(interpreter: Interpreter, *, private: Sequence[Path]) -> N
     Everything on the way counts, links too, and every file that may be imported. So does what the
     daemon's own user could not read.
     """
+    try:
+        _check(interpreter, private=private)
+    except PermissionError as error:  # of who is not root, and sees a plan
+        raise _refusal(interpreter, f"{error.filename} {_UNREADABLE}") from error
 
+
+def _check(interpreter: Interpreter, *, private: Sequence[Path]) -> None:
     def is_root(uid: int) -> bool:
         return uid == 0
 
@@ -61,7 +68,7 @@ def check_interpreter(interpreter: Interpreter, *, private: Sequence[Path]) -> N
             raise _refusal(interpreter, f"{path} {why}")
     for path in ways:
         if not may_be_used_by_all(path):
-            raise _refusal(interpreter, f"{path} may not be read by other users, as the daemon is")
+            raise _refusal(interpreter, f"{path} {_UNREADABLE}")
 
 
 def _ways(interpreter: Interpreter) -> Iterator[Path]:
