@@ -120,8 +120,8 @@ class Installer:
         if system:
             # Who is not root gets as far as a plan, of what root would find.
             disk = Disk(0, guarded=True) if self.uid == 0 else Glimpse(0, guarded=True)
-            return Worker(disk, self.run, self.root / RECEIPT, _say)
-        return Worker(Disk(self.uid), self.run, self.home.receipt, _say, folder_mode=0o700)
+            return Worker(disk, self.run, self.root / RECEIPT, say)
+        return Worker(Disk(self.uid), self.run, self.home.receipt, say, folder_mode=0o700)
 
     def worker_in_repository(self) -> Worker:
         """Return who carries out a plan for a repository, whose folders are everybody's."""
@@ -189,10 +189,10 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def fulfil(plan: Plan, worker: Worker, installer: Installer, arguments: argparse.Namespace) -> int:
     """Show a plan, or ask what there is to ask and carry it out."""
     if not plan.steps:
-        _say("nothing to do")
+        say("nothing to do")
     if arguments.dry_run:
         for line in shown(plan):
-            _say(line)
+            say(line)
     else:
         _settle(plan.questions, installer, yes=arguments.yes)
         worker.carry_out(plan)
@@ -233,7 +233,8 @@ def _name_of(uid: int) -> str:
         return str(uid)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell a step that is done, or would be."""
     # A path may be no text; stderr writes such bytes so by itself.
     sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
     sys.stdout.flush()

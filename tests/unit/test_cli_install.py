@@ -6,13 +6,17 @@ import os
 import tempfile
 import tomllib
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from imdsd.clock import SystemClock
 from imdsd.config import load
 from imdsd.errors import ConfigurationError, InstallError, UsageError
+from imdsd.host.aws_credentials_file import ProfileKeys, write_profile
 from imdsd.install.system import CONFIGURATION, RECEIPT
+from imdsd.secret import Secret
 from tests.fakes.installer import ARN, Site
 from tests.system.machine import need_root
 
@@ -602,6 +606,79 @@ def test_what_does_not_go_together_is_refused(site, words, message):
 def test_a_user_that_there_is_not_is_refused(site):
     with pytest.raises(InstallError, match="no user 'mallory'"):
         site.install("--system", "--add-user", "mallory", *FLAGS)
+
+
+# Profiles of `login`
+
+
+@pytest.fixture
+def written(own):
+    """A file of credentials with keys of theirs, a session of `login`, one that is kept fresh."""
+    path = own.home / ".aws/credentials"
+    path.parent.mkdir()
+    path.write_text(f"{THEIRS}\n")
+    for profile, note in (("imdsd-dev", "login"), ("imdsd-ops", "serve, which keeps it fresh")):
+        keys = ProfileKeys("ASIA", Secret("the-key"), Secret("the-token"), EXPIRES, note)
+        write_profile(path, profile, keys, uid=own.uid, pause=SystemClock().pause)
+    return path
+
+
+THEIRS = "[mine]\naws_access_key_id = AKIA\n"
+EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
+BOTH = "imdsd-dev until 2030-01-01T00:00:00Z, imdsd-ops until 2030-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_credentials_that_are_left_are_named_with_the_way_to_take_them_out(
+    own, written, more, capsys
+):
+    own.install("--user", *FLAGS)
+    before = written.read_bytes()
+    own.uninstall("--user", *more)
+    told = capsys.readouterr()
+    assert f"{written} keeps credentials that imdsd wrote, which may be in use: {BOTH}" in told.err
+    assert "`imdsd uninstall --credentials` takes them out" in told.err
+    assert "the-" not in told.out + told.err
+    assert written.read_bytes() == before
+
+
+def test_the_credentials_that_imdsd_wrote_are_taken_out_and_no_others(own, written, capsys):
+    before = written.read_bytes()
+    assert own.uninstall("--credentials", "--dry-run") == 0
+    assert written.read_bytes() == before
+    shown = capsys.readouterr().out
+    assert own.uninstall("--credentials") == 0
+    told = capsys.readouterr()
+    assert told.out == shown
+    assert [line.partition(": ")[2].split(",")[0] for line in shown.splitlines()] == [
+        "without the profile imdsd-dev", "without the profile imdsd-ops",
+    ]  # fmt: skip
+    assert "the-" not in told.out + told.err
+    assert written.read_text().strip() == THEIRS.strip()
+    own.uninstall("--credentials")
+    assert capsys.readouterr().out == "nothing to do\n"
+
+
+def test_the_file_of_credentials_may_be_another_and_none_need_be_there(own, written, capsys):
+    own.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(own.home / "none")
+    own.uninstall("--user")
+    assert "keeps credentials" not in capsys.readouterr().err
+    written.rename(own.home / "none")
+    own.uninstall("--user")
+    assert f"{own.home}/none keeps credentials" in capsys.readouterr().err
+
+
+def test_a_file_of_credentials_that_cannot_be_read_keeps_nobody_from_uninstalling(own, capsys):
+    own.install("--user", *FLAGS)
+    (own.home / ".aws/credentials").mkdir(parents=True)
+    assert own.uninstall("--user") == 0
+    assert "whether profiles that imdsd wrote are left cannot be told" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scope", ["--system", "--ona"])
+def test_credentials_are_a_users(own, scope):
+    with pytest.raises(UsageError, match="--credentials is for a user: run it without"):
+        own.uninstall(scope, "--credentials")
 
 
 # --dry-run

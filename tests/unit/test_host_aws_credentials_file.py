@@ -23,6 +23,7 @@ from imdsd.host.aws_credentials_file import (
     remove_profile,
     usual_file,
     write_profile,
+    written_profiles,
 )
 from imdsd.host.aws_credentials_file.place import change_file
 from imdsd.host.aws_credentials_file.sections import (
@@ -319,6 +320,31 @@ def test_a_link_that_leads_to_no_file_is_refused(tmp_path, target):
     (tmp_path / "credentials").symlink_to(target)
     with pytest.raises(CredentialsFileError):
         write(tmp_path / "credentials")
+
+
+def test_what_we_wrote_is_told_from_everything_else(tmp_path):
+    path = tmp_path / "credentials"
+    assert written_profiles(path, uid=UID) == {}
+    theirs = "[long]\naws_access_key_id = AKIA\n[other]\n# expires soon, written by somebody\n"
+    path.write_text(f"{theirs}[dev]\nregion = x\n")
+    write(path)
+    write(path, profile="ops")
+    expires = "2030-01-01T01:00:00Z"
+    assert written_profiles(path, uid=UID) == {"dev": expires, "ops": expires}
+    for profile in written_profiles(path, uid=UID):
+        remove_profile(path, profile, uid=UID, pause=never)
+    assert written_profiles(path, uid=UID) == {}
+    assert path.read_text().startswith(f"{theirs}[dev]\nregion = x\n")
+
+
+def test_looking_for_what_we_wrote_makes_no_folder(tmp_path):
+    assert written_profiles(tmp_path / "absent/credentials", uid=UID) == {}
+    assert inside(tmp_path) == []
+
+
+def test_a_directory_in_the_files_place_is_no_file_to_look_into(tmp_path):
+    with pytest.raises(CredentialsFileError):
+        written_profiles(tmp_path, uid=UID)
 
 
 as_root = pytest.mark.skipif(UID != 0, reason="only root gives files away")

@@ -11,6 +11,7 @@ from imdsd.host.aws_credentials_file.profile import (
     usual_file,
     usual_profile,
     write_profile,
+    written_profiles,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "usual_file",
     "usual_profile",
     "write_profile",
+    "written_profiles",
 ]

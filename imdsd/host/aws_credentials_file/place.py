@@ -65,6 +65,22 @@ def change_file(
     )
 
 
+def read_file(path: Path, *, uid: int) -> bytes:
+    """Return what a file holds that is safe to change; nothing for an absent one.
+
+    Raises CredentialsFileError.
+    """
+    try:
+        if not path.exists():
+            return b""
+        with _opened(path, uid) as place:
+            return place.read() or b""
+    except OSError as error:
+        raise CredentialsFileError(
+            f"{path} cannot be read: {error.strerror}", remedy="see who may read there"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """An open directory that is ours, and the name of the file in it."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from imdsd.clock import format_instant
 from imdsd.errors import CredentialsFileError
-from imdsd.host.aws_credentials_file.place import change_file
+from imdsd.host.aws_credentials_file.place import change_file, read_file
 from imdsd.host.aws_credentials_file.sections import (
     MARK,
+    profiles_of_ours,
     standing_in_the_way,
     with_profile,
     without_profile,
@@ -114,3 +115,13 @@ def remove_profile(path: Path, profile: str, *, uid: int, pause: Callable[[float
         if not path.exists():
             return
     change_file(path, lambda data: without_profile(data, profile), uid=uid, pause=pause)
+
+
+def written_profiles(path: Path, *, uid: int) -> dict[str, str]:
+    """Return the profiles of a file that we wrote, and until when each is of use.
+
+    Raises CredentialsFileError for a file that remove_profile would not change.
+    """
+    found = profiles_of_ours(read_file(path, uid=uid))
+    # What another name calls ours was copied there by somebody.
+    return {name: at for name, at in found.items() if re.fullmatch(PROFILE_NAME, name, re.ASCII)}

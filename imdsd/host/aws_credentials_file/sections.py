@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MARK = "written by imdsd"
 """What a comment in a section of ours says, beside when it expires."""
 
-_COMMENT_OF_OURS = re.compile(rb"# expires \S+, " + MARK.encode())
+_COMMENT_OF_OURS = re.compile(rb"# expires (\S+), " + MARK.encode())
 _HEADER = re.compile(rb"\[([^]]+)\]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -107,6 +107,20 @@ def without_profile(data: bytes, profile: str) -> bytes:
     needed = any(line.belongs_to_an_option for line in kept) or (after and after[0].indent)
     upper = [header.raw] if needed else []
     return b"".join([*_raws(before), *upper, *_raws(kept), *_raws(after)])
+
+
+def profiles_of_ours(data: bytes) -> dict[str, str]:
+    """Return the profiles whose credentials we wrote, and when each says that they expire."""
+    parsed = _parse(data)
+    found = {}
+    for name in dict.fromkeys(line.name for line in parsed if line.kind is _Kind.HEADER):
+        section = _find(parsed, name)
+        assert section is not None  # noqa: S101  # the name is of a header
+        _, _, body, _ = _split(parsed, section)
+        comments = (_COMMENT_OF_OURS.match(line.raw.strip()) for line in body)
+        if comment := next(filter(None, comments), None):
+            found[name] = _text(comment[1])
+    return found
 
 
 def standing_in_the_way(data: bytes, profile: str) -> tuple[str, ...]:
