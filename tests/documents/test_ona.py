@@ -10,7 +10,6 @@ from tests.documents.blocks import DOCS, blocks_of
 from tests.support import BIN
 
 PAGE = blocks_of(DOCS / "how-to/ona.md")
-# What a reader puts there; the word alone is refused.
 
 
 @pytest.mark.parametrize("name", [".ona/automations.yaml", ".devcontainer/devcontainer.json"])
