@@ -265,6 +265,22 @@ async def test_the_group_is_served_and_nobody_else(server, machine):
     assert status.returncode == 0, status.stderr
 
 
+async def test_the_doctor_finds_nothing_amiss_in_the_shell_of_a_member(server, machine):
+    done = server.imdsd("doctor", "--json", user="alice", **server.env("alice"))
+    findings = json.loads(done.stdout)["findings"]
+    assert (done.returncode, [each for each in findings if each["remedy"]]) == (0, [])
+    (unit,) = [each["found"] for each in findings if each["facts"].get("unit") == SERVICE]
+    assert re.match(r"imdsd.service is active \(running\): dev ok until \S+Z, next refresh", unit)
+    assert {each["facts"].get("user") for each in findings} >= {"imdsd"}
+
+
+async def test_the_doctor_names_the_group_to_who_is_not_in_it(server, machine):
+    done = server.imdsd("doctor", "--json", user="bob")
+    remedies = {each["code"]: each["remedy"] for each in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1
+    assert "usermod -aG imdsd bob" in remedies["daemon.forbidden"]
+
+
 async def test_every_feature_works_within_the_sandbox(server, changed):
     # A token that a service leaves in a file, one by HTTP, and one by a program that compiles.
     changed.write("/run/of-the-test/mint.js", MINT_BY_NODE)
