@@ -160,13 +160,13 @@ def test_an_emptied_file_is_filled_again(repository):
 @pytest.mark.parametrize(
     ("origin", "requirement"),
     [
-        ({"url": "https://h/imdsd-1.whl"}, "imdsd @ https://h/imdsd-1.whl"),
+        ({"url": "https://h/imdsd-1.zip"}, "imdsd @ https://h/imdsd-1.zip"),
         ({"url": "https://h/i.git", "vcs_info": {"vcs": "git"}}, "imdsd @ git+https://h/i.git"),
         (
             {"url": "ssh://git@h/i.git", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
             "imdsd @ git+ssh://git@h/i.git@v1",
         ),
-        ({"url": "https://me:secret@h/i.whl"}, "imdsd @ https://h/i.whl"),
+        ({"url": "https://me:secret@h/i.zip"}, "imdsd @ https://h/i.zip"),
         (
             {"url": "https://token@h/i.git", "vcs_info": {"vcs": "git"}},
             "imdsd @ git+https://h/i.git",

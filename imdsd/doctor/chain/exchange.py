@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,10 +33,7 @@ _TOLERATED_SKEW_SECONDS = 60
 # Under this, SDKs log warnings and take the session for an outage (docs/refresh.md).
 _SHORT_SESSION_SECONDS = 1800
 
-
-def _failure(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(Step.STS, Level.FAILURE, name, means, remedy)
-
+_failure = partial(Diagnosis, Step.STS, Level.FAILURE)
 
 REACHED = Diagnosis(Step.STS, Level.OK, "reached", "STS answers")
 NAME = _failure(

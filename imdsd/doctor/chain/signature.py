@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,10 +31,7 @@ _OK = 200
 _ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 _STEP = Step.SIGNATURE
 
-
-def _failure(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(_STEP, Level.FAILURE, name, means, remedy)
-
+_failure = partial(Diagnosis, _STEP, Level.FAILURE)
 
 VERIFIED = Diagnosis(_STEP, Level.OK, "verified", "the issuer's published key verifies the token")
 NO_EXTRA = _failure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsd import __version__
@@ -25,14 +26,9 @@ if TYPE_CHECKING:
 _OK = 200
 _STEP = Step.DAEMON
 
+_failure = partial(Diagnosis, _STEP, Level.FAILURE)
 
-def _failure(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(_STEP, Level.FAILURE, name, means, remedy)
-
-
-def _warning(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(_STEP, Level.WARNING, name, means, remedy)
-
+_warning = partial(Diagnosis, _STEP, Level.WARNING)
 
 RUNNING = Diagnosis(_STEP, Level.OK, "running", "a daemon that this user may ask answers")
 NONE = _failure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsd.doctor.finding import Diagnosis, Level, Step, skip
@@ -32,10 +33,7 @@ _PROPERTIES = (
 
 _PASSED_ON = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
-
-def _warning(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(_STEP, Level.WARNING, name, means, remedy)
-
+_warning = partial(Diagnosis, _STEP, Level.WARNING)
 
 NOT_INSTALLED = Diagnosis(_STEP, Level.OK, "not-installed", "systemd runs, and has no unit of ours")
 ACTIVE = Diagnosis(_STEP, Level.OK, "active", "the unit runs; what it says of itself is told")

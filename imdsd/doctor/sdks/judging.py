@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -27,10 +28,7 @@ _POINT_HERE = '`eval "$(imdsd env)"`'
 _HTTP_PORT = 80
 _CONTAINER_PATH = "/v1/credentials"
 
-
-def _warning(name: str, means: str, remedy: str) -> Diagnosis:
-    return Diagnosis(_STEP, Level.WARNING, name, means, remedy)
-
+_warning = partial(Diagnosis, _STEP, Level.WARNING)
 
 SERVED = Diagnosis(_STEP, Level.OK, "served", "this SDK takes what the daemon serves")
 SHADOWED = _warning(
