@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from imdsd.client import Daemon, DaemonStatus, Deadline, RoleStatus, find_daemon
+from imdsd.client import (
+    GET_SECONDS,
+    Daemon,
+    DaemonStatus,
+    Deadline,
+    RoleStatus,
+    find_daemon,
+)
 from imdsd.clock import SystemClock
 from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
 from imdsd.host.sdk_environment import SdkTarget
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
 # How long `env` and `exec` give a daemon that is starting, until its first role has a state.
 START_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+# What an answer is given even where there is no time: a busy machine is not a frozen daemon.
+_LEAST_SECONDS = 1.0
 
 
 def home_of_this_process() -> Path:
@@ -88,9 +97,9 @@ def warn(text: str) -> None:
     sys.stderr.write(f"imdsd: warning: {text}\n")
 
 
-def ask_status(daemon: Daemon) -> DaemonStatus:
+def ask_status(daemon: Daemon, *, seconds: float = GET_SECONDS) -> DaemonStatus:
     """Return what /status says; raises NoDaemonError when it is not said."""
-    reply = daemon.get("/status")
+    reply = daemon.get("/status", seconds=seconds)
     if reply.status != 200:  # noqa: PLR2004  # the one status that means success
         raise NoDaemonError(f"the daemon answers /status with {reply.status}: {reply.message}")
     return DaemonStatus.parse(reply.document)
@@ -124,7 +133,9 @@ def await_role(
 ) -> RoleStatus:
     """Return the role as soon as `until` holds, or as it is at the deadline."""
     while True:
-        role = pick_role(ask_status(daemon), name)
+        # A daemon that is frozen must not hold every shell that opens for as long as it may.
+        seconds = min(GET_SECONDS, max(_LEAST_SECONDS, deadline.remaining_seconds))
+        role = pick_role(ask_status(daemon, seconds=seconds), name)
         if until(role) or deadline.passed:
             return role
         deadline.poll(_POLL_SECONDS)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 # A shell's `imdsd demo & eval "$(imdsd env)"` asks before the daemon has its lock.
 GRACE_SECONDS = 3.0
-_GET_SECONDS = 5.0
+GET_SECONDS = 5.0
+"""How long a daemon may take to answer a question about what it knows."""
+
 # A token command may take 10 s and be killed for 5 s, the exchange 10 s, and both be repeated.
 _POST_SECONDS = 90.0
 
@@ -45,9 +47,9 @@ class Daemon:
         host, port = self.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def get(self, path: str) -> Reply:
-        """Ask for a document; raises NoDaemonError when nobody of ours answers in 5 s."""
-        return self._ask("GET", path, seconds=_GET_SECONDS)
+    def get(self, path: str, *, seconds: float = GET_SECONDS) -> Reply:
+        """Ask for a document; raises NoDaemonError when nobody of ours answers in that time."""
+        return self._ask("GET", path, seconds=seconds)
 
     def post(self, path: str, document: Mapping[str, object] | None = None) -> Reply:
         """Ask for something to be done; the daemon answers when it has ended, at most 90 s."""
@@ -55,12 +57,12 @@ class Daemon:
 
     def delete(self, path: str) -> Reply:
         """Ask for something to be forgotten, within 5 s."""
-        return self._ask("DELETE", path, seconds=_GET_SECONDS)
+        return self._ask("DELETE", path, seconds=GET_SECONDS)
 
     def ask_as_client(self, method: str, path: str, headers: Mapping[str, str]) -> RawReply:
         """Ask the metadata service what any client may, without the bearer, within 5 s."""
         _refuse_stranger(self.address, uid=self.uid)
-        deadline = Deadline.after(_GET_SECONDS, clock=self.clock)
+        deadline = Deadline.after(GET_SECONDS, clock=self.clock)
         return request_raw(self.address, method, path, headers=headers, deadline=deadline)
 
     def _ask(
