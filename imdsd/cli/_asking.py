@@ -22,7 +22,7 @@ from imdsd.host.sdk_environment import SdkTarget
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from imdsd.client import WaitingClock
 
@@ -115,14 +115,18 @@ def pick_role(status: DaemonStatus, name: str | None) -> RoleStatus:
             return role
     if name is None:
         raise NoCredentialsError("the daemon has no default role")
-    raise unknown_role(status, name)
+    raise unknown_role(name, names_of_roles(status))
 
 
-def unknown_role(status: DaemonStatus, name: str) -> UsageError:
+def names_of_roles(status: DaemonStatus) -> tuple[str, ...]:
+    """Return every name and alias that the daemon's roles answer to."""
+    return tuple(each for role in status.roles for each in (role.name, *role.aliases))
+
+
+def unknown_role(name: str, known: Sequence[str]) -> UsageError:
     """Return the error for a name that no role has, with the nearest one that there is."""
     import difflib  # only on the way out
 
-    known = [each for role in status.roles for each in (role.name, *role.aliases)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return UsageError(f"no role {name!r}, expected one of {', '.join(known) or 'none'}{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
@@ -139,10 +138,3 @@ def _session_name(text: str | None) -> str | None:
         expected = "expected 2 to 64 letters, digits and _+=,.@-, {host} and {CLAIM} filled in"
         raise UsageError(f"--role-session-name is {text!r}, {expected} ({error}){near}") from None
     return text
-
-
-def unknown_role(name: str, known: tuple[str, ...]) -> UsageError:
-    """Return the error for a name that no role has, with the nearest one that there is."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"no role {name!r}, expected one of {', '.join(known) or 'none'}{hint}")

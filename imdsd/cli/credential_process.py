@@ -7,7 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from imdsd.cli._asking import Caller, add_role_option, ask_status, unknown_role
+from imdsd.cli._asking import (
+    Caller,
+    add_role_option,
+    ask_status,
+    names_of_roles,
+    unknown_role,
+)
 from imdsd.errors import NoCredentialsError
 
 if TYPE_CHECKING:
@@ -57,5 +63,5 @@ def _document(credentials: dict[str, Any]) -> dict[str, Any]:
 
 def _refusal(reply: Reply, daemon: Daemon, role: str | None) -> Exception:
     if reply.status == _NOT_FOUND and role is not None:
-        return unknown_role(ask_status(daemon), role)
+        return unknown_role(role, names_of_roles(ask_status(daemon)))
     return NoCredentialsError(reply.message)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from imdsd.cli._asking import Caller, ask_status, pick_role, warn
-from imdsd.cli._login_roles import Wish, find_role, unknown_role
+from imdsd.cli._asking import Caller, ask_status, names_of_roles, pick_role, unknown_role, warn
+from imdsd.cli._login_roles import Wish, find_role
 from imdsd.cli._telling import relative
 from imdsd.clock import SystemClock, format_instant
 from imdsd.config import add_flags
@@ -160,7 +160,7 @@ def _of_daemon(wish: Wish, config: Config, caller: Caller) -> _Login:
     except NoDaemonError as error:
         raise _no_role(wish.name, config, error) from None
     status = ask_status(daemon)
-    known = [name for role in status.roles for name in (role.name, *role.aliases)]
+    known = names_of_roles(status)
     if wish.name is not None and wish.name not in known:
         raise unknown_role(wish.name, tuple(dict.fromkeys((*_names(config), *known))))
     role = pick_role(status, wish.name)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from imdsd.cli._asking import Caller, ask_status, unknown_role
+from imdsd.cli._asking import Caller, ask_status, names_of_roles, unknown_role
 from imdsd.cli._telling import relative
 from imdsd.client.status import RoleStatus, parse_roles
 from imdsd.errors import NoCredentialsError
@@ -35,7 +35,7 @@ def perform(arguments: argparse.Namespace, caller: Caller) -> int:
     path = "/refresh" + (f"/{quote(arguments.role, safe='')}" if arguments.role else "")
     reply = daemon.post(path)
     if reply.status == _NOT_FOUND and arguments.role:
-        raise unknown_role(ask_status(daemon), arguments.role)
+        raise unknown_role(arguments.role, names_of_roles(ask_status(daemon)))
     roles = parse_roles(reply.document)
     if not roles:
         raise NoCredentialsError(reply.message)
