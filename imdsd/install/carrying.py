@@ -1,4 +1,4 @@
-"""The only module that carries steps out: it asks first, then acts, and says how far it came."""
+"""The only module that carries steps out, and says how far it came."""
 
 from __future__ import annotations
 

@@ -13,12 +13,9 @@ from imdsd.install.plan import Entry, Part, Receipt, Remove, RemoveFolder, Wante
 from imdsd.install.texts.blocks import without_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from imdsd.install.disk.files import Disk
-
-UNDOING: Mapping[str, Callable[[bytes], bytes]] = {"block": without_block}
-"""By the kind of an edit, how it is taken out of a file that may have changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +126,13 @@ def to_uninstall(
     parts: Collection[str],
     purge: bool,
     disk: Disk,
-    undoing: Mapping[str, Callable[[bytes], bytes]] = UNDOING,
 ) -> Changes:
     """Return what takes these parts away again, and what is then left to remember."""
     steps: list[Write | Remove] = []
     notes: list[str] = []
     leaving = [each for each in receipt.entries if each.part in parts]
     for entry in reversed(leaving):
-        step = _uninstalling(entry, disk=disk, undoing=undoing)
+        step = _uninstalling(entry, disk=disk)
         if step is not None and step.question and entry.part == Part.CONFIGURATION:
             # What a person wrote is not thrown away with the program that reads it.
             does = "removes it too" if isinstance(step, Remove) else "puts back what was before"
@@ -151,9 +147,7 @@ def to_uninstall(
     return Changes((*steps, *folders), left, tuple(notes))
 
 
-def _uninstalling(
-    entry: Entry, *, disk: Disk, undoing: Mapping[str, Callable[[bytes], bytes]]
-) -> Write | Remove | None:
+def _uninstalling(entry: Entry, *, disk: Disk) -> Write | Remove | None:
     path = disk.locate(Path(entry.path))
     found = disk.read(path)
     if found is None or found == entry.before:
@@ -164,7 +158,7 @@ def _uninstalling(
             return Write(path, entry.before, found, "as it was before", question=question)
         return Remove(path, found, "installed", question)
     with _named(path):
-        left = undoing[entry.kind](found)
+        left = without_block(found)
     if not left and not entry.existed:
         return Remove(path, found, "made for our lines alone")
     if left == found:

@@ -22,7 +22,6 @@ class Part(StrEnum):
     CONFIGURATION = "configuration"
     SHELLS = "shells"
     PROFILES = "profiles"
-    ONA = "ona"
 
 
 class Edit(Protocol):

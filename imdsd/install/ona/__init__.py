@@ -2,7 +2,6 @@
 
 from imdsd.install.ona.planning import plan_of
 from imdsd.install.ona.repository import (
-    Change,
     find_repository,
     install_changes,
     uninstall_changes,
@@ -10,7 +9,6 @@ from imdsd.install.ona.repository import (
 from imdsd.install.ona.service import OnaTerms, names_imdsd, package_of_this_imdsd
 
 __all__ = [
-    "Change",
     "OnaTerms",
     "find_repository",
     "install_changes",
