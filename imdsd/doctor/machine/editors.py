@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from imdsd.doctor.finding import Diagnosis, Level, Step
 from imdsd.doctor.machine.files import is_there
+from imdsd.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,8 +75,21 @@ def _ignores(path: Path, port: int) -> bool:
             text = file.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return False
-    # The file has comments, so it is searched and not parsed.
-    bare = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', r"\1", text, flags=re.DOTALL)
-    keys = rf'(?:"(?:localhost:)?{port}"|"otherPortsAttributes")'
-    attributes = rf'{keys}\s*:\s*\{{[^{{}}]*"onAutoForward"\s*:\s*"ignore"'
-    return re.search(attributes, bare) is not None
+    from imdsd.install.ona.jsonc import parse  # noqa: PLC0415  # its package knows YAML too
+
+    try:
+        document = parse(text, source=str(path)).value
+    except ConfigurationError:
+        return False
+    ports = _member(document, "portsAttributes")
+    attributes = (
+        _member(ports, str(port)),
+        _member(ports, f"localhost:{port}"),
+        _member(document, "otherPortsAttributes"),
+    )
+    named = next((each for each in attributes if each is not None), None)
+    return _member(named, "onAutoForward") == "ignore"
+
+
+def _member(document: object, name: str) -> object:
+    return document.get(name) if isinstance(document, dict) else None

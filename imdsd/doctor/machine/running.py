@@ -27,7 +27,6 @@ _OK = 200
 _STEP = Step.DAEMON
 
 _failure = partial(Diagnosis, _STEP, Level.FAILURE)
-
 _warning = partial(Diagnosis, _STEP, Level.WARNING)
 
 RUNNING = Diagnosis(_STEP, Level.OK, "running", "a daemon that this user may ask answers")
