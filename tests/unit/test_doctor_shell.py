@@ -133,8 +133,7 @@ def test_other_ways_to_ignore_it_are_enough(tmp_path, text):
     [
         IGNORE.replace("9254", "9255"),
         IGNORE.replace("ignore", "notify"),
-        '{"portsAttributes": {"9254": {"onAutoForward": "notify"}},'
-        ' "otherPortsAttributes": {"onAutoForward": "ignore"}}',
+        '{"portsAttributes": {"9254": {}}, "otherPortsAttributes": {"onAutoForward": "ignore"}}',
         '{"portsAttributes": {\n// "9254": {"onAutoForward": "ignore"}\n}}',
         "",
     ],
