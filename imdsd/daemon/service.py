@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ACCEPTED_AT_ONCE = 16
+"""How many connections are taken in before those that are open are heard again."""
+
 DRAIN_SECONDS = 2.0
 """How long requests in flight may take once the daemon stops."""
 
@@ -172,6 +175,7 @@ class Daemon:
             events=events,
             metrics=self._metrics,
             loop=loop,
+            per_user=bool(self._config.allow_users or self._config.allow_groups),
         )
 
     def _facts(self, bound: Sequence[Bound]) -> DaemonFacts:
@@ -192,8 +196,10 @@ class Daemon:
             user_names=self._user_names,
         )
         server = await asyncio.get_running_loop().create_server(
-            lambda: door.protocol(listener), sock=bound.opened, backlog=BACKLOG
+            lambda: door.protocol(listener), sock=bound.opened, backlog=ACCEPTED_AT_ONCE
         )
+        # asyncio means both with one number: the queue, and how much of it one turn takes in.
+        bound.opened.listen(BACKLOG)
         stack.push_async_callback(stop_accepting, server)
 
     def _announce(self, bound: Sequence[Bound]) -> None:

@@ -70,6 +70,13 @@ class Metrics:
             ["guard"],
             registry=registry,
         )
+        self._connections = Gauge("imdsd_connections", "Connections now open.", registry=registry)
+        self._connections_closed = Counter(
+            "imdsd_connections_closed_total",
+            "Connections that a limit closed, by its name.",
+            ["reason"],
+            registry=registry,
+        )
         self._imdsv1 = Counter(
             "imdsd_imdsv1_requests_total",
             "IMDS requests without a token, by the user who made them.",
@@ -121,6 +128,14 @@ class Metrics:
     def refused(self, guard: str) -> None:
         """Count a request that a guard refused."""
         self._refused.labels(guard).inc()
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a connection that a limit closed."""
+        self._connections_closed.labels(reason).inc()
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Have the number of open connections read from `count` at every scrape."""
+        self._connections.set_function(count)
 
     def imdsv1_used(self, user: str) -> None:
         """Count an IMDS request that brought no token and was served all the same."""

@@ -10,7 +10,8 @@ from imdsd.cli import _asking
 from imdsd.cli import wait as waiting
 from imdsd.credentials import refresher, roles, schedule
 from imdsd.daemon import service
-from imdsd.endpoints import container, door, imds
+from imdsd.endpoints import container, imds
+from imdsd.endpoints.door import limits
 from imdsd.endpoints.upstream import holdings, passthrough, wire
 from imdsd.host import runtime_directory
 from imdsd.metadata import events
@@ -93,12 +94,17 @@ SENTENCES = {
         f"held for up to {container.HOLD_SECONDS:g} seconds",
         f"held for up to {imds.HOLD_SECONDS:g} seconds",
         f"live for more than {schedule.SERVE_MARGIN_SECONDS:g} seconds",
-        f"| request line, one header | {door.LINE_BYTES} bytes |",
-        f"| headers | {door.HEADERS} |",
-        f"| all headers together | {kib(door.HEADER_BYTES)} |",
-        f"used by `POST /events` alone | {kib(door.BODY_BYTES)} |",
-        f"| time to send that body | {door.REQUEST_SECONDS:g} s |",
-        f"| idle connection | {door.IDLE_SECONDS:g} s |",
+        f"| request line, one header | {limits.LINE_BYTES} bytes |",
+        f"| headers | {limits.HEADERS} |",
+        f"| all headers together | {kib(limits.HEADER_BYTES)} |",
+        f"used by `POST /events` alone | {kib(limits.BODY_BYTES)} |",
+        f"from their first byte | {limits.LIMITS.head_seconds:g} s |",
+        f"from the same instant | {limits.LIMITS.request_seconds:g} s |",
+        f"| time without reading an answer | {limits.LIMITS.write_seconds:g} s |",
+        f"| idle connection | {limits.LIMITS.idle_seconds:g} s |",
+        f"| connections | {limits.LIMITS.connections} |",
+        f"A connection beyond the {limits.LIMITS.connections}th takes",
+        f"{limits.LIMITS.spare_connections} at a time",
         f"| 409 | {events.EVENTS_LIMIT} events are set |",
     ],
     "docs/metadata.md": [

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from imdsd.cli import main
 from imdsd.cli.event import parse_duration
-from imdsd.endpoints.door import BODY_BYTES
+from imdsd.endpoints.door.limits import BODY_BYTES
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.message import Request
 from imdsd.errors import NoDaemonError, UsageError

@@ -297,6 +297,8 @@ def counted() -> dict[str, tuple[str, set[str]]]:
     metrics.wrong_role("dev")
     metrics.answered("imds", 200)
     metrics.refused("host")
+    metrics.watch_connections(lambda: 1)
+    metrics.connection_closed("idle")
     metrics.imdsv1_used("app")
     metrics.upstream_is("http://169.254.169.254", up=True)
     metrics.upstream_asked("ok")

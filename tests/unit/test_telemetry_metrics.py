@@ -46,6 +46,10 @@ def test_the_version_that_runs_is_a_label(metrics):
             ("imdsd_requests_total", ("endpoint", "imds"), ("status", "404")),
         ),
         (lambda m: m.refused("host"), ("imdsd_guard_refusals_total", ("guard", "host"))),
+        (
+            lambda m: m.connection_closed("idle"),
+            ("imdsd_connections_closed_total", ("reason", "idle")),
+        ),
         (lambda m: m.imdsv1_used("app"), ("imdsd_imdsv1_requests_total", ("user", "app"))),
         (
             lambda m: m.upstream_asked("absent"),

@@ -1,21 +1,31 @@
-"""Every connection: limits, guards, and the hand-over between aiohttp and the endpoints."""
+"""From a request to its answer: guards, the choice of an endpoint, the hand-over to aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import structlog
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from imdsd.endpoints import container
+from imdsd.endpoints.door.connection import Connection
+from imdsd.endpoints.door.limits import (
+    BODY_BYTES,
+    FIELD_BYTES,
+    HEADER_BYTES,
+    HEADERS,
+    LIMITS,
+    LINE_BYTES,
+    Limits,
+)
+from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.events import EventsEndpoint
-from imdsd.endpoints.guards import Listener, Refusal, refusal
+from imdsd.endpoints.guards import Refusal, refusal
 from imdsd.endpoints.message import Answer, Request, error_answer
-from imdsd.endpoints.newcomers import Newcomers
 from imdsd.endpoints.ops import OpsEndpoint
 
 if TYPE_CHECKING:
@@ -24,18 +34,10 @@ if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
     from aiohttp.web_response import StreamResponse
 
-    from imdsd.host.peer import Peer
+    from imdsd.endpoints.guards import Listener
     from imdsd.telemetry.metrics import Metrics
 
-IDLE_SECONDS = 15.0
-LINE_BYTES = 8190
-FIELD_BYTES = 8190
-HEADERS = 64
-HEADER_BYTES = 16 * 1024
-BODY_BYTES = 1024
-REQUEST_SECONDS = 5.0
-NEWCOMER_SECONDS = 0.25
-"""How long a stopping daemon waits for the first request of a client that it accepted already."""
+log = structlog.get_logger(__name__)
 
 # aiohttp's own error log repeats what a client sent; what matters is counted.
 _SILENT = logging.getLogger("imdsd.endpoints.door.silent")
@@ -45,6 +47,9 @@ _SILENT.disabled = True
 _UNPARSABLE = "UNKNOWN"
 _VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
 _VERSIONS = (HttpVersion10, HttpVersion11)
+
+# A flood is told of once in this time.
+_SILENT_SECONDS = 60.0
 
 _NO_HTTP = Answer(400)
 _TOO_LARGE = Answer(413)
@@ -60,62 +65,29 @@ class Endpoint(Protocol):
         ...
 
 
-class _Connection:
-    """One accepted connection; asks the kernel about its peer once, and only when needed."""
-
-    def __init__(self, listener: Listener, transport: asyncio.BaseTransport) -> None:
-        self.hosts = listener.hosts
-        self._listener = listener
-        self._transport = transport
-
-    def imds_allowed(self) -> bool:
-        return self._listener.imds_allowed(lambda: self._peer)
-
-    def user(self) -> str:
-        return self._listener.user_of(self._peer)
-
-    @cached_property
-    def _peer(self) -> Peer | None:
-        local = self._transport.get_extra_info("sockname")
-        remote = self._transport.get_extra_info("peername")
-        if local is None or remote is None:
-            return None
-        return self._listener.find_peer(local[:2], remote[:2])
-
-
-class _Protocol(RequestHandler):
+class _Handler(RequestHandler):
     """aiohttp's handler with our limits, which tells a client nothing of what it sent."""
 
     def __init__(
         self,
         server: web.Server,
-        listener: Listener,
-        loop: Any,  # noqa: ANN401
-        newcomers: Newcomers,
+        connection: Connection,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(
             server,
             loop=loop,
             logger=_SILENT,
-            keepalive_timeout=IDLE_SECONDS,
+            # The table ends idle connections, and knows whose turn it is.
+            keepalive_timeout=2 * limits.idle_seconds,
             max_line_size=LINE_BYTES,
             max_field_size=FIELD_BYTES,
             max_headers=HEADERS,
-            lingering_time=1.0,
+            lingering_time=limits.farewell_seconds,
             auto_decompress=False,
         )
-        self.listener = listener
-        self.connection: _Connection | None = None
-        self._newcomers = newcomers
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.connection = _Connection(self.listener, transport)
-        self._newcomers.arrived(self)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._newcomers.known(self)
-        super().connection_lost(exc)
+        self.connection = connection
 
     def handle_error(
         self,
@@ -127,6 +99,8 @@ class _Protocol(RequestHandler):
         """Answer what could not be parsed, or a bug, without an echo."""
         response = _response(Answer(400 if status < 500 else 503), "imdsd")  # noqa: PLR2004
         response.force_close()
+        self.connection.work()
+        self.connection.answered()
         return response
 
 
@@ -142,28 +116,45 @@ class Door:
         events: Endpoint,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
+        limits: Limits = LIMITS,
+        per_user: bool = False,
     ) -> None:
+        """Take the endpoints, and whether no user may have more than half of the places."""
         self._credentials = credentials
         self._imds = imds
         self._ops = ops
         self._events = events
         self._metrics = metrics
         self._loop = loop
-        self._newcomers = Newcomers()
+        self._table = ConnectionTable(loop, limits, per_user=per_user)
+        self._limits = limits
+        self._silent_until = loop.time()
+        metrics.watch_connections(self._table.__len__)
         self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
 
-    def protocol(self, listener: Listener) -> RequestHandler:
+    def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
-        return _Protocol(self._server, listener, self._loop, self._newcomers)
+        return Connection(listener, self._table, self._handler, closed=self._closed)
 
     async def close(self, *, grace_seconds: float) -> None:
         """Let requests in flight finish for a while, then close every connection.
 
         A client is accepted before its request is here: whoever came last is heard first.
         """
-        await self._newcomers.until_none(seconds=NEWCOMER_SECONDS)
+        await self._table.until_all_asked(seconds=self._limits.newcomer_seconds)
         self._server.pre_shutdown()
         await self._server.shutdown(grace_seconds)
+        self._table.empty()
+
+    def _handler(self, connection: Connection) -> RequestHandler:
+        return _Handler(self._server, connection, limits=self._limits, loop=self._loop)
+
+    def _closed(self, reason: str) -> None:
+        self._metrics.connection_closed(reason)
+        now = self._loop.time()
+        if reason in ("displaced", "full") and now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            log.warning("connections_exhausted", limit=self._limits.connections, reason=reason)
 
     def _request(
         self,
@@ -182,24 +173,24 @@ class Door:
         return request
 
     async def _handle(self, incoming: BaseRequest) -> web.Response:
-        protocol = incoming.protocol
-        assert isinstance(protocol, _Protocol)  # noqa: S101  # the only kind protocol() makes
-        assert protocol.connection is not None  # noqa: S101  # a request came by it
-        self._newcomers.known(protocol)
+        handler = incoming.protocol
+        assert isinstance(handler, _Handler)  # noqa: S101  # the only kind there is
+        connection = handler.connection
         path = incoming.raw_path.partition("?")[0]
         name, endpoint = self._route(path)
-        body = await _take_in(incoming, invited=endpoint is self._events)
+        body = await _take_in(incoming, connection, invited=endpoint is self._events)
         if isinstance(body, Answer):
             answer = body
         else:
-            request = Request(incoming.method, path, incoming.headers, protocol.connection, body)
+            request = Request(incoming.method, path, incoming.headers, connection, body)
             answer = await self._answer(request, name, endpoint)
         self._metrics.answered(name, answer.status)
         response = _response(answer, "EC2ws" if name == "imds" else "imdsd")
         # The real metadata service closes too: a client that leaves an answer unread, as the
         # JavaScript SDK does with errors, would keep its process alive until we do.
-        if isinstance(body, Answer) or name == "imds":
+        if isinstance(body, Answer) or name == "imds" or connection.half_closed:
             response.force_close()
+        connection.answered()
         return response
 
     async def _answer(self, request: Request, name: str, endpoint: Endpoint) -> Answer:
@@ -219,8 +210,11 @@ class Door:
         return "imds", self._imds
 
 
-async def _take_in(incoming: BaseRequest, *, invited: bool) -> bytes | Answer:
+async def _take_in(
+    incoming: BaseRequest, connection: Connection, *, invited: bool
+) -> bytes | Answer:
     """Return a request's body, or the refusal of one that is no HTTP, too large or too slow."""
+    due = connection.asked()
     if incoming[_VERSION] not in _VERSIONS:
         return _NO_HTTP
     if sum(len(name) + len(value) for name, value in incoming.raw_headers) > HEADER_BYTES:
@@ -232,12 +226,15 @@ async def _take_in(incoming: BaseRequest, *, invited: bool) -> bytes | Answer:
     waits = "Expect" in incoming.headers and not invited
     if not incoming.can_read_body or waits or incoming.method == "CONNECT":
         return b""
+    connection.read_body()
     try:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        async with asyncio.timeout_at(due):
             await _invite(incoming)
             return await _read(incoming.content)
     except TimeoutError:
         return _TOO_SLOW
+    finally:
+        connection.work()
 
 
 async def _invite(incoming: BaseRequest) -> None:

@@ -1,0 +1,5 @@
+"""The door: every connection's limits, guards, and the way from its bytes to an endpoint."""
+
+from imdsd.endpoints.door.answering import Door, Endpoint
+
+__all__ = ["Door", "Endpoint"]

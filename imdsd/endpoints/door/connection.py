@@ -1,0 +1,203 @@
+"""One connection: the transport's protocol, which lets aiohttp's handler see what may come in."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import termios
+from array import array
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from imdsd.endpoints.message import RETRY_SOON, Answer, error_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imdsd.endpoints.door.table import ConnectionTable, Phase
+    from imdsd.endpoints.guards import Listener
+    from imdsd.host.peer import Peer
+
+
+def _whole(status: str, answer: Answer) -> bytes:
+    """Return an answer as it goes to a client whose request nobody has read."""
+    fields = (
+        ("Content-Type", answer.content_type),
+        ("Content-Length", str(len(answer.body))),
+        ("Server", "imdsd"),
+        *answer.headers,
+        ("Connection", "close"),
+    )
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + answer.body
+
+
+_FULL = _whole(
+    "503 Service Unavailable",
+    error_answer(503, "TooManyConnections", "every connection is in use; try again", RETRY_SOON),
+)
+_TOO_SLOW = _whole("408 Request Timeout", Answer(408))
+
+
+class Connection(asyncio.Protocol):
+    """An accepted connection, from its first byte to its last, within the limits of the table."""
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self,
+        listener: Listener,
+        table: ConnectionTable,
+        make_handler: Callable[[Connection], asyncio.Protocol],
+        *,
+        closed: Callable[[str], None],
+    ) -> None:
+        """Take the maker of what answers requests; `closed` is told why a limit ended this."""
+        self.hosts = listener.hosts
+        self.phase: Phase | None = None
+        self.half_closed = False
+        self._listener = listener
+        self._table = table
+        self._make_handler = make_handler
+        self._closed = closed
+        self._handler: asyncio.Protocol | None = None
+        self._heard = False  # anything of the request that is awaited
+        self._parted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for a place; without one, the client is told once it has asked."""
+        self._transport = cast("asyncio.Transport", transport)
+        # So that `pause_writing` means: the client does not read.
+        self._transport.set_write_buffer_limits(high=0)
+        if self._table.admit(self):
+            self._handler = self._make_handler(self)
+            self._handler.connection_made(transport)
+            return
+        self._closed("full")
+        if self._table.has_spare():
+            self._table.enter(self, self._table.farewell)
+        else:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes on; those of a client that has to go are let fall."""
+        if self._handler is None or self.phase is self._table.farewell:
+            self._part(_FULL)
+            return
+        if self.phase is self._table.idle:
+            self._enter(self._table.head)
+        self._heard = True
+        self._handler.data_received(data)
+
+    def eof_received(self) -> bool:
+        """Keep the connection of a client that has said all and waits for its answer."""
+        self.half_closed = True
+        if self._handler is not None:
+            self._handler.eof_received()
+        return self.phase in (self._table.head, self._table.body, self._table.work) and (
+            self._heard or self.phase is not self._table.head
+        )
+
+    def pause_writing(self) -> None:
+        """Give the client its time to read."""
+        if self._handler is not None:
+            self._handler.pause_writing()
+            self._enter(self._table.write)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        if self._handler is not None:
+            self._handler.resume_writing()
+            self.answered()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        self._table.leave(self)
+        if self._handler is not None:
+            self._handler.connection_lost(exc)
+
+    def asked(self) -> float:
+        """Take note that a request's head is here; return when its end is due, by the loop."""
+        due = self._table.since(self) + self._table.limits.request_seconds
+        self.work()
+        return due
+
+    def read_body(self) -> None:
+        """Take note that a request's body is awaited."""
+        self._enter(self._table.body)
+
+    def work(self) -> None:
+        """Take note that a request is whole: from now on the client waits for us."""
+        self._heard = False
+        self._enter(self._table.work)
+
+    def answered(self) -> None:
+        """Take note that an answer is given: the next request is awaited, or has begun."""
+        self._enter(self._table.head if self._heard else self._table.idle)
+
+    def unread(self) -> bool:
+        """Whether bytes of the client wait in the socket's queue."""
+        opened = self._transport.get_extra_info("socket")
+        if opened is None or opened.fileno() < 0:
+            return False
+        count = array("i", [0])
+        fcntl.ioctl(opened.fileno(), termios.FIONREAD, count)
+        return count[0] > 0
+
+    def overdue(self, phase: Phase) -> None:
+        """End the connection: its time in this phase is over."""
+        if phase is self._table.head and self._heard and not self._transport.is_closing():
+            self._closed("slow_head")
+            self._table.enter(self, self._table.farewell)
+            self._part(_TOO_SLOW)
+            return
+        reasons = {
+            self._table.head: "silent",
+            self._table.write: "slow_reader",
+            self._table.idle: "idle",
+        }
+        if phase in reasons:
+            self._closed(reasons[phase])
+        self._transport.abort()
+
+    def displaced(self) -> None:
+        """End the connection: somebody else needs its place."""
+        self._closed("displaced")
+        self._transport.abort()
+
+    def close(self) -> None:
+        """End the connection: the daemon stops."""
+        self._transport.abort()
+
+    def imds_allowed(self) -> bool:
+        """Whether the peer may use the metadata service, by the kernel's word."""
+        return self._listener.imds_allowed(lambda: self._peer)
+
+    def user(self) -> str:
+        """Name the peer's user, by the kernel's word; `unknown` where it cannot tell."""
+        return self._listener.user_of(self._peer)
+
+    @property
+    def uid(self) -> int | None:
+        """The user at the other end, None where the kernel cannot tell."""
+        return None if self._peer is None else self._peer.uid
+
+    @cached_property
+    def _peer(self) -> Peer | None:
+        local = self._transport.get_extra_info("sockname")
+        remote = self._transport.get_extra_info("peername")
+        if local is None or remote is None:
+            return None
+        return self._listener.find_peer(local[:2], remote[:2])
+
+    def _enter(self, phase: Phase) -> None:
+        # What has to go, or is gone, waits for nothing any more.
+        if self.phase is not None and self.phase is not self._table.farewell:
+            self._table.enter(self, phase)
+
+    def _part(self, words: bytes) -> None:
+        if not self._parted:
+            self._parted = True
+            self._transport.write(words)
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
