@@ -9,7 +9,9 @@ INSTALL = $(PYTHON) -m venv $(VENV) && \
 # In CI the same tests run under coverage, which `make coverage` then reports.
 PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 
-.PHONY: demo test lint coverage bench constraints clean
+SOAK_SECONDS ?= 1800
+
+.PHONY: demo test soak lint coverage bench constraints clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
@@ -17,6 +19,9 @@ demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 
 test: $(VENV)/test.stamp            ## pass the tests
 	$(BIN)/$(firstword $(PYTEST)) $(wordlist 2,9,$(PYTEST))
+
+soak: $(VENV)/test.stamp            ## half an hour of faults, and ninety days on the test clock
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
 
 lint: $(VENV)/dev.stamp             ## style, types and import contracts
 	$(BIN)/ruff format --check .

@@ -29,10 +29,11 @@ class ManualClock:
 
     async def nap(self, seconds: float, wake: asyncio.Event) -> bool:
         self.naps += 1
-        timer = asyncio.ensure_future(self._future(seconds))
+        timer = self._future(seconds)
         waker = asyncio.create_task(wake.wait())
+        waker.add_done_callback(lambda _: timer.cancel())
         try:
-            await asyncio.wait((timer, waker), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((timer,))
         finally:
             timer.cancel()
             waker.cancel()
@@ -50,6 +51,16 @@ class ManualClock:
                 await settle()
         self._move(end - self._monotonic)
         await settle()
+
+    def turn(self) -> bool:
+        """Move on to whoever is due next and wake them; say whether anybody slept."""
+        while self._sleepers:
+            due, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                self._move(max(0.0, due - self._monotonic))
+                future.set_result(None)
+                return True
+        return False
 
     def step(self, seconds: float) -> None:
         """Set the wall clock, as NTP or an operator does."""
