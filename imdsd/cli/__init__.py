@@ -138,6 +138,8 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         _forget(sys.stdout)
         return _PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001  # the interpreter would print its text
+        return _tell_of_defect(error)
     finally:
         # A full disk under the log would make the interpreter end with 120.
         _forget_if_unwritable(sys.stderr)
@@ -218,6 +220,14 @@ def _tell(error: ImdsdError) -> int:
         for line in str(error).splitlines():
             sys.stderr.write(f"imdsd: {line}\n")
     return exit_code_of(error)
+
+
+def _tell_of_defect(error: Exception) -> int:
+    from imdsd.telemetry.tracebacks import told
+
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{told(error)}\n")
+    return _tell(ImdsdError(f"internal error: {type(error).__name__}; please report it"))
 
 
 def _reopen_closed_streams() -> None:

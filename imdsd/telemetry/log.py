@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from imdsd.clock import SystemClock, format_instant
+from imdsd.telemetry.tracebacks import told
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -74,6 +75,7 @@ def configure_logging(*, level: str, log_format: str, stream: TextIO | None = No
             structlog.processors.add_log_level,
             _stamped,
             _with_written_instants,
+            _with_told_exception,
             *_renderers(text=text, colours=terminal),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -88,11 +90,9 @@ def configure_logging(*, level: str, log_format: str, stream: TextIO | None = No
 
 
 def _renderers(*, text: bool, colours: bool) -> tuple[Processor, ...]:
-    # Tracebacks without local variables: those may hold a token.
     if text:
-        plain = structlog.dev.plain_traceback
-        return (structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain),)
-    return (structlog.processors.format_exc_info, _ordered, structlog.processors.JSONRenderer())
+        return (structlog.dev.ConsoleRenderer(colors=colours),)
+    return (_ordered, structlog.processors.JSONRenderer())
 
 
 def _ordered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -102,6 +102,14 @@ def _ordered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event["timestamp"] = format_instant(SystemClock().now())
+    return event
+
+
+def _with_told_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    given = event.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+    if error is not None:
+        event["exception"] = told(error)
     return event
 
 
