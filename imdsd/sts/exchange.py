@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from imdsd.addresses import is_loopback
 from imdsd.errors import DurationRefusedError, ExchangeError, RefreshError, Retry
 from imdsd.secret import Secret
+from imdsd.sts.codes import UNKNOWN, known_code
 from imdsd.sts.library import client_config, shared_session
 
 if TYPE_CHECKING:
@@ -218,8 +219,9 @@ def _secrets(signer: StsSession | None, asked: dict[str, Any]) -> list[str]:
 
 def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
     found = response.get("Error", {})
-    code = str(found.get("Code", ""))
-    code = code if _CODE.fullmatch(code) else "Unknown"
+    said = str(found.get("Code", ""))
+    said = said if _CODE.fullmatch(said) else UNKNOWN
+    code = known_code(said)
     message = str(found.get("Message", ""))
     for secret in filter(None, secrets):
         message = message.replace(secret, "…")
@@ -236,7 +238,7 @@ def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
         )
     retry, remedy = _REFUSALS.get(code, (Retry.ALWAYS, ""))
     return ExchangeError(
-        f"{code}: {message}" if message else code,
+        f"{said}: {message}" if message else said,
         remedy=remedy,
         retry=retry,
         retry_after_seconds=_retry_after(response),

@@ -342,6 +342,14 @@ async def test_what_is_no_code_is_not_repeated_as_one(code):
     assert error.code == "Unknown"
 
 
+@pytest.mark.parametrize("code", ["MadeUp1", "MadeUp2", "accessdenied", "999", "4040"])
+async def test_a_code_that_sts_does_not_have_is_said_and_makes_no_kind_of_its_own(code):
+    async with impostor(error_xml(code, "its words"), status=400) as url:
+        error = await complaint(url)
+    assert (error.code, error.retry) == ("Unknown", Retry.ALWAYS)
+    assert error.reason == f"{code}: its words"
+
+
 async def test_a_part_of_the_token_in_a_message_is_redacted():
     part = "x" * 300
     async with impostor(error_xml("AccessDenied", f"no {part[:-1]} here"), status=403) as url:
