@@ -33,9 +33,14 @@ def read_private(
     """
     # O_NONBLOCK: opening a FIFO must not wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        refuse_unsafe(path, os.fstat(file.fileno()), trusts=trusts, forbidden=forbidden)
-        data = file.read(_READ_LIMIT + 1)
+    descriptor = os.open(path, flags)
+    try:
+        refuse_unsafe(path, os.fstat(descriptor), trusts=trusts, forbidden=forbidden)
+        # A file object is made of nothing but a regular file: of a directory it cannot be.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_READ_LIMIT + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > _READ_LIMIT:
         raise RuntimeDirectoryError(f"{path} is over {_READ_LIMIT} bytes; remove it")
     return data

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,10 @@ from imdsd.host.private_files import is_locked, read_private, take_lock, write_p
 
 def own(owner):
     return owner == os.geteuid()
+
+
+def open_descriptors():
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def test_what_is_written_is_private_and_reads_back(tmp_path):
@@ -61,10 +66,12 @@ def test_a_huge_file_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_only_regular_files_are_read(tmp_path, make):
+def test_only_regular_files_are_read_and_no_other_stays_open(tmp_path, make):
     make(tmp_path / "odd")
-    with pytest.raises((RuntimeDirectoryError, IsADirectoryError)):
+    before = open_descriptors()
+    with pytest.raises(RuntimeDirectoryError, match="not a regular file"):
         read_private(tmp_path / "odd", trusts=own)
+    assert open_descriptors() == before
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path):
