@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # systemd takes no datagram of more than 4096 bytes, and `systemctl status` shows one line.
 _MOST_CHARACTERS = 1000
 _INSISTING_SECONDS = 0.5
+# A manager that wants to hear more often could not tell a busy machine from a dead daemon.
+_LEAST_FEEDING_SECONDS = 0.01
 
 
 class Telling:
@@ -65,7 +67,7 @@ class Telling:
         seconds = watchdog_seconds(self._environ, pid=os.getpid())
         while seconds is not None:
             self._send("WATCHDOG=1")
-            await self._clock.sleep(seconds / 2)
+            await self._clock.sleep(max(seconds / 2, _LEAST_FEEDING_SECONDS))
 
     def reloading(self) -> None:
         """Say that a reload begins; a daemon that is not ready yet keeps the word for later."""

@@ -242,6 +242,13 @@ async def test_the_watchdog_is_fed_twice_as_often_as_is_asked_for(bench, manager
         assert manager.heard() == ["WATCHDOG=1"] * 20
 
 
+async def test_a_watchdog_that_nobody_could_satisfy_does_not_keep_the_loop_busy(bench, manager):
+    async with telling(bench, manager, environ={"WATCHDOG_USEC": "1"}):
+        manager.heard()
+        await bench.clock.advance(1)
+        assert 0 < len(manager.heard()) <= 100
+
+
 async def test_the_watchdog_is_fed_though_nothing_else_goes_well(bench, manager):
     bench.exchange.always = DENIED
     async with telling(bench, manager, environ={"WATCHDOG_USEC": "60000000"}):
