@@ -15,6 +15,7 @@ from imdsd.cli._asking import (
     unknown_role,
 )
 from imdsd.errors import NoCredentialsError
+from imdsd.host.memory import leave_no_core
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the credentials of a role as one JSON document."""
+    # Not what keeps other processes out, which takes milliseconds: an SDK waits for this at every
+    # start, and the same process may ask the daemon itself.
+    leave_no_core()
     return perform(arguments, Caller.of_this_process())
 
 

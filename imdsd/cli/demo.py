@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from imdsd.clock import Clock, SystemClock
 from imdsd.config import Config, TokenConfig, add_flags, load
 from imdsd.errors import UsageError
+from imdsd.host.memory import close_memory, leave_no_core
 from imdsd.host.runtime_directory import RuntimeDirectory
 from imdsd.telemetry.log import configure_logging
 
@@ -68,6 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     session_seconds = arguments.session_seconds
     if session_seconds is not None and session_seconds < _LEAST_SESSION_SECONDS:
         raise UsageError(f"--session-seconds is {session_seconds}, expected 60 or more")
+    # A command would inherit the limit, which would be none of our business.
+    if not arguments.command:
+        leave_no_core()
+    open_memory = close_memory()
     environ = dict(os.environ)
     read_config = partial(_read_config, vars(arguments), environ)
     config = read_config()
@@ -76,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     with RuntimeDirectory.acquire(environ, uid=os.geteuid()) as directory:
         from imdsd.daemon import process
 
-        demo = _Demo(directory, environ, SystemClock(), read_config, session_seconds)
+        demo = _Demo(directory, environ, SystemClock(), read_config, open_memory, session_seconds)
         return process.run(lambda: demo.run(config, tuple(arguments.command)))
 
 
@@ -86,6 +91,7 @@ class _Demo:
     environ: Mapping[str, str]
     clock: Clock
     read_config: Callable[[], Config]
+    open_memory: str
     session_seconds: int | None
 
     async def run(self, config: Config, command: Sequence[str]) -> int:
@@ -116,6 +122,7 @@ class _Demo:
             read_config=lambda: _in_sandbox(self.read_config(), sandbox),
             demo_sts_url=sandbox.sts_url,
             least_interval_seconds=least,
+            open_memory=self.open_memory,
         )
 
     async def _run_beside(self, daemon: Daemon, command: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imdsd.cli._asking import Caller
 from imdsd.config import add_flags
+from imdsd.host.memory import close_memory, leave_no_core
 
 if TYPE_CHECKING:
     import argparse
@@ -52,6 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at everything from where this process is."""
+    leave_no_core()
+    close_memory()
     return perform(arguments, Caller.of_this_process())
 
 

@@ -34,6 +34,7 @@ from imdsd.host.aws_credentials_file import (
     usual_profile,
     write_profile,
 )
+from imdsd.host.memory import close_memory, leave_no_core
 from imdsd.secret import Secret
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Obtain a session of its own, write it, and say how to use it on stderr."""
+    leave_no_core()
+    close_memory()
     return perform(arguments, Caller.of_this_process())
 
 

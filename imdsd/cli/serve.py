@@ -13,6 +13,7 @@ import structlog
 from imdsd.clock import SystemClock
 from imdsd.config import add_flags, load
 from imdsd.errors import AlreadyRunningError
+from imdsd.host.memory import close_memory, leave_no_core
 from imdsd.host.runtime_directory import RuntimeDirectory
 from imdsd.telemetry.log import configure_logging
 
@@ -43,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     The run-time directory is claimed before anything heavy is imported, so that a verb that is
     started beside finds a daemon on its way.
     """
+    # Before the configuration is read, which has the first secrets.
+    leave_no_core()
+    open_memory = close_memory()
     environ = dict(os.environ)
     read_config = partial(load, flags=vars(arguments), environ=environ)
     config = read_config()
@@ -57,7 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
         from imdsd.daemon.boot import Boot
         from imdsd.daemon.service import Daemon
 
-        boot = Boot(config, directory, environ, clock=SystemClock(), read_config=read_config)
+        boot = Boot(
+            config,
+            directory,
+            environ,
+            clock=SystemClock(),
+            read_config=read_config,
+            open_memory=open_memory,
+        )
         process.run(lambda: Daemon(boot).run())
     return 0
 

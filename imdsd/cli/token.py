@@ -12,6 +12,7 @@ import jwt
 
 from imdsd.config import add_flags, build_source, load
 from imdsd.errors import ClaimsError
+from imdsd.host.memory import close_memory, leave_no_core
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Mint as the default role would, or as the configuration says where it has no role."""
+    leave_no_core()
+    close_memory()
     config = load(flags=vars(arguments), environ=os.environ, require_role=False)
     source = build_source(_token_config(config), environ=os.environ, ca_bundle=config.ca_bundle)
     token = asyncio.run(source.mint())

@@ -34,7 +34,8 @@ class Boot:
     """What a verb hands over to have a daemon run.
 
     `read_config` reads the configuration anew for a reload; `demo_sts_url` is set for a demo
-    only; `least_interval_seconds` is lowered by a demo only, so that a refresh can be watched.
+    only; `least_interval_seconds` is lowered by a demo only, so that a refresh can be watched;
+    `open_memory` says why processes of the same user may read this one, where they may.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class Boot:
     read_config: Callable[[], Config]
     demo_sts_url: str | None = None
     least_interval_seconds: float = LEAST_INTERVAL_SECONDS
+    open_memory: str = ""
 
 
 def build_roles(

@@ -14,6 +14,7 @@ from imdsd import __version__
 from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
+from imdsd.daemon.descriptors import raise_limit
 from imdsd.daemon.files import CredentialFiles, held_by
 from imdsd.daemon.listeners import (
     Bound,
@@ -22,6 +23,8 @@ from imdsd.daemon.listeners import (
     wanted_listeners,
     without_hiding,
 )
+from imdsd.daemon.loop_errors import LoopErrors
+from imdsd.daemon.shortcomings import tell_shortcomings
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
@@ -92,8 +95,9 @@ class Daemon:
         """Serve until told to stop; `ready` is told the listeners once they are open.
 
         Raises `ListenError` when a listener cannot be opened, and `ConfigurationError` for a
-        socket that a service manager should not have handed over.
+        socket that a service manager should not have handed over, or too few descriptors.
         """
+        asyncio.get_running_loop().set_exception_handler(LoopErrors(self._clock))
         self._warn()
         self._handle_signals()
         async with AsyncExitStack() as stack:
@@ -135,6 +139,7 @@ class Daemon:
 
     async def _bind(self, stack: AsyncExitStack) -> tuple[Bound, ...]:
         try:
+            raise_limit()
             passed = take_passed(self._boot.environ, pid=os.getpid())
             for given in passed:
                 stack.callback(given.opened.close)
@@ -165,7 +170,7 @@ class Daemon:
             authorized=container.authorized,
         )
         self._ops.warnings = self._config.warnings
-        self._ops.passing_warnings = lambda: self._files.warnings
+        self._ops.passing_warnings = lambda: (*self._shortcomings, *self._files.warnings)
         loop = asyncio.get_running_loop()
         events = EventsEndpoint(self._events, authorized=container.authorized)
         return Door(
@@ -231,12 +236,9 @@ class Daemon:
     def _warn(self) -> None:
         for warning in self._config.warnings:
             log.warning("configuration_warning", detail=warning)
-        if not self._peers.supported:
-            log.warning(
-                "kernel_guards_missing",
-                detail="this system does not tell who calls, so the metadata service is refused "
-                'on every listener without imds = "open"',
-            )
+        self._shortcomings = tell_shortcomings(
+            open_memory=self._boot.open_memory, peers=self._peers
+        )
 
     async def _reload_when_told(self) -> None:
         while True:

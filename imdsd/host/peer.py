@@ -132,6 +132,11 @@ class PeerLookup:
         """Whether this kernel tells who owns a socket."""
         return self._table is not None
 
+    @property
+    def by_netlink(self) -> bool:
+        """Whether the kernel is asked for one socket, not read for all of them."""
+        return isinstance(self._table, SockDiagTable)
+
     def find_peer(self, local: Address, remote: Address) -> Peer | None:
         """Return who owns the client's socket of an accepted connection.
 

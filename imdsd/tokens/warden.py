@@ -8,6 +8,9 @@ It speaks with the daemon over one socket, which is its stdin and stdout. A byte
 asks the command to end (SIGTERM to its process group); the end of the daemon's stream kills. It
 answers once: a line `KIND NUMBER OUT ERR`, OUT bytes of stdout, and the last ERR bytes of stderr.
 It knows no time: the deadlines are the daemon's.
+
+What the command prints, a web identity token, is in its memory for as long as the command runs: it
+is read by nobody but root, and leaves no core file, as the daemon.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ _CONTROL, _ANSWER = 0, 1
 _NOTE_BYTES = 4096
 _PIPE_BYTES = 64 * 1024  # what a pipe holds (pipe(7)): one read after the end misses nothing
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_SECONDS = 0.01
 _PARENT_FIELD = 1  # of /proc/PID/stat, counted behind the name, which may hold anything
@@ -102,6 +106,7 @@ class Watch:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command, answer how it ended, and leave nothing of it behind."""
+    close_memory()
     become_subreaper()
     wakeup = _hear_of_children()
     try:
@@ -114,6 +119,11 @@ def main(argv: Sequence[str]) -> int:
     _answer(kind, number, bytes(watch.stdout), bytes(watch.stderr))
     sweep(child.pid, wakeup)
     return 0
+
+
+def close_memory() -> None:
+    """Have root alone read this process; the command ends that for itself when it is executed."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def become_subreaper() -> None:

@@ -9,7 +9,7 @@ import pytest
 from imdsd.cli import _asking
 from imdsd.cli import wait as waiting
 from imdsd.credentials import refresher, roles, schedule
-from imdsd.daemon import service, telling
+from imdsd.daemon import descriptors, service, telling
 from imdsd.endpoints import container, imds
 from imdsd.endpoints.door import limits
 from imdsd.endpoints.upstream import holdings, passthrough, wire
@@ -86,6 +86,11 @@ SENTENCES = {
     ],
     "docs/cli.md": [
         f"requests in flight get {WORDS[service.DRAIN_SECONDS]} seconds to finish",
+        (
+            f"to {descriptors._ENOUGH} where it is lower, and exits 78 where the hard limit is under "
+            f"{descriptors.LEAST}: {limits.LIMITS.connections} connections and {descriptors.SPARE} "
+            "for all else"
+        ),
         f"at most every {telling._LEAST_FEEDING_SECONDS:g} seconds",
         f"Waits up to {_asking.START_SECONDS:g} seconds for a daemon that is starting",
         f"give up after this many seconds (default: {waiting._DEFAULT_SECONDS:g})",

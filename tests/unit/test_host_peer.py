@@ -177,11 +177,13 @@ def test_the_next_way_is_taken_where_one_does_not_work(tmp_path):
 
     ways = (broken, lambda: ProcTable(tmp_path), ProcTable)
     with PeerLookup(ways) as lookup, connection() as (_, accepted):
+        assert not lookup.by_netlink
         assert lookup.find_peer(*ends(accepted)).uid == UID
 
 
 def test_many_questions_in_a_row_get_their_own_answers():
     with PeerLookup() as lookup, connection() as (client, accepted):
+        assert lookup.by_netlink
         inode = os.fstat(client.fileno()).st_ino
         for _ in range(200):
             assert lookup.find_peer(("127.0.0.1", 1), ("127.0.0.1", 2)) is None
