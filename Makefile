@@ -1,17 +1,18 @@
-# Each target does all its own set-up in .venv, with exact versions from constraints.txt.
+# Each target does all its own set-up in .venv. What is fetched has a version and one of the hashes
+# of requirements/, or is refused; nothing is built but the project, by a backend that came likewise.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(PYTHON) -m venv $(VENV) && \
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
-	-c constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
+LOCKED := --require-hashes --only-binary=:all: --requirement
+BUILT := --no-index --no-deps --no-build-isolation --editable
 # In CI the same tests run under coverage, which `make coverage` then reports.
 PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test soak lint coverage bench constraints clean
+.PHONY: demo test soak lint coverage bench dist audit lock clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
@@ -36,14 +37,22 @@ coverage: $(VENV)/test.stamp        ## report what `make test CI=true` covered
 bench: $(VENV)/test.stamp           ## measure, and print the tables of docs/performance.md
 	$(BIN)/python -m benchmarks
 
-constraints: $(VENV)/dev.stamp      ## take the newest versions that fit pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --all-extras --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-		pyproject.toml -o constraints.txt
+dist: $(VENV)/test.stamp            ## build wheel, sdist and the bill of what an install brings
+	rm -rf dist
+	$(BIN)/python -m supply.dist dist
+
+audit: $(VENV)/test.stamp           ## ask an advisory service about everything that is locked
+	$(BIN)/python -m supply.audit $(AUDIT)
+
+lock: $(VENV)/test.stamp            ## lock what pyproject.toml and package.json ask for
+	$(BIN)/python -m supply.lock $(if $(UPGRADE),--upgrade)
+	npm --prefix tests/integration/node install --package-lock-only --ignore-scripts
 
 clean:
 	rm -rf $(VENV) build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/%.stamp: pyproject.toml constraints.txt
-	$(INSTALL) '.[$*]'
+$(VENV)/%.stamp: pyproject.toml $(wildcard requirements/*.txt)
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) $(LOCKED) requirements/$*.txt
+	$(INSTALL) $(BUILT) .
 	@touch $@

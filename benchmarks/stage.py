@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from imdsd.host.daemon_record import BEARER_NAME
+from supply import dist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -235,20 +236,7 @@ class Stage:
 
 def install_plainly(root: Path) -> Path:
     """Install the project and what it needs, no extras, and return that Python."""
-    python = root / "plain" / "bin" / "python"
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        f"--constraint={PROJECT / 'constraints.txt'}",
-        str(PROJECT),
-    ]
-    for command in ([sys.executable, "-m", "venv", str(root / "plain")], pip):
-        subprocess.run(command, check=True, timeout=600)
-    return python
+    return dist.install_plainly(root / "plain", dist.build(root / "built")).python
 
 
 @contextmanager

@@ -71,12 +71,12 @@ def daemon_at(request: pytest.FixtureRequest):
 
 @pytest.fixture(scope="session")
 def node_clients() -> Path:
-    """The folder of the JavaScript clients, once what its package.json names is installed."""
+    """The folder of the JavaScript clients, once what its lock names is installed."""
     need("node")
-    wanted = NODE_CLIENTS / "package.json"
+    wanted = NODE_CLIENTS / "package-lock.json"
     installed = NODE_CLIENTS / "node_modules/.package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        words = (need("npm"), "install", "--no-package-lock", "--no-audit", "--no-fund")
+        words = (need("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
         done = subprocess.run(
             words, cwd=NODE_CLIENTS, capture_output=True, text=True, check=False, timeout=300
         )

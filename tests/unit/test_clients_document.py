@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from supply import lock
+
 ROOT = Path(__file__).parents[2]
 INTEGRATION = ROOT / "tests/integration"
 DOCUMENT = (ROOT / "docs/clients.md").read_text()
@@ -52,9 +54,9 @@ def test_every_client_comes_from_where_a_version_can_be_held_against_something()
     assert {each.origin for each in clients_from()} == {"PyPI", "npm", "Debian 12"}
 
 
-def test_python_clients_have_the_versions_of_the_constraints():
-    constraints = (ROOT / "constraints.txt").read_text().splitlines()
-    versions = dict(line.split("==") for line in constraints)
+def test_python_clients_have_the_versions_of_the_lock():
+    pins = (pin.split()[0] for pin in lock.held())
+    versions = dict(pin.split("==") for pin in pins)
     named = {each.name: each.version for each in clients_from("PyPI")}
     assert named == {name: versions.get(name) for name in named}
 

@@ -1,0 +1,1 @@
+"""What comes into the project and what goes out of it."""
