@@ -6,11 +6,15 @@ Found means any run of characters that is long enough to be no accident, not onl
 import asyncio
 import json
 import re
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from imdsd.sandbox import faults
+from tests.fakes.upstream import upstream_imds
+from tests.system.daemon import SERVE
 from tests.system.machine import eventually
 from tests.system.settings import ARN, AUDIENCE, role, settings
 
@@ -18,6 +22,7 @@ BEARER = "canaryBearer-4f1c7a9e2b6d8035-canaryBearer"
 HEADER = "canaryHeader-9b27d1e8f03c5a64-canaryHeader"
 VARIABLE_HEADER = "canaryFromVariable-c81e5d7fa3b0-canaryFromVariable"
 PRINTED = "canaryPrinted-71e0b4c9d2f58a36-canaryPrinted"
+UPSTREAM_VALUE = "canaryUpstream-5e2c90d7b1f4a836-canaryUpstream"
 PIECE = 16
 """A leak of twice this length holds at least one piece whole, wherever it begins."""
 
@@ -105,15 +110,16 @@ def tokens(daemons, sandbox, canaries):
     return Tokens(daemons.place(), sandbox, canaries)
 
 
-def start(daemons, sandbox, tokens, log_format, roles=None):
+def start(daemons, sandbox, tokens, log_format, roles=None, *, program=SERVE, **top):
     run = daemons.place() / "run"
     run.mkdir(mode=0o700)
     bearer = run / "bearer"
     bearer.write_text(BEARER)
     bearer.chmod(0o600)
     roles = roles or tokens.roles()
-    text = settings(sandbox, *roles, log_level="debug", log_format=log_format)
-    return daemons.serve(text, CANARY_HEADER=VARIABLE_HEADER, CANARY_TOKEN=tokens.variable)
+    text = settings(sandbox, *roles, log_level="debug", log_format=log_format, **top)
+    argv = [*program, "--config", str(daemons.configure(text))]
+    return daemons.start(argv, CANARY_HEADER=VARIABLE_HEADER, CANARY_TOKEN=tokens.variable)
 
 
 async def every_role_served(daemon):
@@ -387,3 +393,172 @@ async def test_what_the_doctor_says_and_writes_tells_no_secret(daemons, sandbox,
         "sts.access-denied", "sts.odd-answer", "daemon.running", "sdks.shadowed",
     ):  # fmt: skip
         assert code in seen, code
+
+
+async def test_no_child_is_told_a_secret_by_its_arguments_or_variables(
+    daemons, sandbox, tokens, canaries
+):
+    place = daemons.place()
+    show = f"env >{place}/seen; tr '\\0' '\\n' </proc/$PPID/cmdline >>{place}/seen"
+    token = {"command": ["sh", "-c", f"{show}; cat {place}/command"]}
+    roles = [*tokens.roles()[1:], role(sandbox, name="command", token=token, default=True)]
+    daemon = await start(daemons, sandbox, tokens, "json", roles).ready()
+    await daemon.until(lambda: every_role_served(daemon), what="all roles are served")
+    await learn_credentials(daemon, canaries)
+    (place / "seen").unlink()
+    assert (await daemon.refresh()).status == 200
+    # What a person put into the daemon's variables is there for the command, too.
+    given = ("CANARY_HEADER=", "CANARY_TOKEN=")
+    lines = (place / "seen").read_text().splitlines()
+    seen = [line for line in lines if not line.startswith(given)]
+    assert len(seen) == len(lines) - len(given)
+    assert any("warden.py" in line for line in seen)
+    assert canaries.found_in("\n".join(seen)) == []
+
+
+async def test_what_clients_and_upstream_hold_is_told_to_nobody_else(
+    daemons, sandbox, tokens, canaries
+):
+    async with upstream_imds({"user-data": UPSTREAM_VALUE.encode()}) as upstream:
+        canaries.add("a value of upstream", UPSTREAM_VALUE)
+        metadata = {"upstream": upstream.url, "upstream_paths": ["user-data"]}
+        daemon = start(daemons, sandbox, tokens, "json", metadata=metadata)
+        await daemon.ready()
+        put = await daemon.ask(
+            "PUT", "/latest/api/token", X_aws_ec2_metadata_token_ttl_seconds="60"
+        )
+        token = put.body.decode()
+        canaries.add("IMDS token", token)
+        passed = await daemon.ask("GET", "/latest/user-data", X_aws_ec2_metadata_token=token)
+        assert canaries.found_in(str(passed)) == ["a value of upstream"]
+        for each in upstream.valid:
+            canaries.add("upstream's token", each)
+        spoilt = f"{token[:-1]}{'a' if token[-1] != 'a' else 'b'}"
+        for path in ("/latest/", f"/latest/{token}", f"/latest/meta-data/{token}/"):
+            for header in (token, spoilt):
+                reply = await daemon.ask("GET", path, X_aws_ec2_metadata_token=header)
+                assert canaries.found_in(str(reply)) == []
+        assert await leaks(daemons, daemon, canaries) == {}
+        await upstream.stop()
+        await daemon.ask("GET", "/latest/user-data", X_aws_ec2_metadata_token=token)
+        await daemon.until(lambda: daemon.events("upstream_lost"), what="upstream is missed")
+        assert await leaks(daemons, daemon, canaries) == {}
+        await upstream.start()
+
+
+# Runs `imdsd` with a defect in each layer, there for as long as a file of the layer's name is: its
+# exception says the secret that the layer has in its hands, which is written down for the test.
+DEFECTIVE = """
+import asyncio, sys
+from pathlib import Path
+from imdsd.cli import main
+from imdsd.credentials import attempt
+from imdsd.daemon.telling import Telling
+from imdsd.endpoints.container import ContainerEndpoint
+from imdsd.endpoints.documents import DocumentRenderer
+from imdsd.endpoints.imds import ImdsEndpoint
+from imdsd.endpoints.ops import OpsEndpoint
+from imdsd.sts.exchange import StsExchange
+from imdsd.tokens.command import CommandSource
+
+place = Path(sys.argv.pop(1))
+
+def crash(layer, *secrets):
+    if (place / layer).exists():
+        (place / f"{layer}.said").write_text(chr(10).join(secrets))
+        raise KeyError(*secrets)
+
+def after(kind, name, layer, secrets_of):
+    act = getattr(kind, name)
+    async def defective(self, *given, **more):
+        result = await act(self, *given, **more)
+        crash(layer, *secrets_of(result, *given))
+        return result
+    setattr(kind, name, defective)
+
+def keys(session):
+    return session.secret_access_key.reveal(), session.session_token.reveal()
+
+def headers(_answer, request):
+    secrets = [value for value in request.headers.values() if "canary" in value]
+    if (place / "loop").exists():
+        asyncio.get_running_loop().call_soon(crash, "loop", *secrets)
+    return secrets
+
+after(CommandSource, "mint", "mint", lambda token: [token.reveal()])
+after(StsExchange, "exchange", "exchange", lambda session, _token: keys(session))
+for kind in (ContainerEndpoint, ImdsEndpoint, OpsEndpoint):
+    after(kind, "answer", kind.__name__, headers)
+
+read = attempt.read_claims
+attempt.read_claims = lambda token: (crash("check", token.reveal()), read(token))[1]
+publish = DocumentRenderer.publish
+DocumentRenderer.publish = lambda self, held: (crash("publish", *keys(held)), publish(self, held))[1]
+
+async def feed_watchdog(self):
+    while True:
+        await asyncio.sleep(0.05)
+        crash("daemon", (place / "run/bearer").read_text())
+Telling.feed_watchdog = feed_watchdog
+
+sys.exit(main())
+"""
+STAGES = ("mint", "check", "exchange", "publish")
+ENDPOINTS = {
+    "ContainerEndpoint": "/v1/credentials",
+    "ImdsEndpoint": "/latest/",
+    "OpsEndpoint": "/status",
+}
+
+
+class Defects:
+    """Switches the defects of a daemon on and off, and learns what they say."""
+
+    def __init__(self, place, canaries):
+        self._place = place
+        self._canaries = canaries
+
+    def said(self, layer):
+        """What its exception said; empty while the defect has not been met."""
+        path = self._place / f"{layer}.said"
+        return path.read_text() if path.exists() else ""
+
+    @contextmanager
+    def in_layer(self, layer):
+        (self._place / layer).touch()
+        yield
+        (self._place / layer).unlink()
+        assert self.said(layer), layer
+        for secret in self.said(layer).split("\n"):
+            self._canaries.add(f"what {layer} had", secret)
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_no_crash_tells_a_secret_in_whatever_layer_it_is(
+    daemons, sandbox, tokens, canaries, log_format
+):
+    defects = Defects(daemons.place(), canaries)
+    program = [sys.executable, "-c", DEFECTIVE, str(daemons.place()), "serve"]
+    daemon = start(daemons, sandbox, tokens, log_format, tokens.roles()[:1], program=program)
+    await daemon.ready()
+    for layer in STAGES:
+        with defects.in_layer(layer):
+            assert (await daemon.refresh()).status == 503
+        assert canaries.found_in(str(await daemon.status())) == []
+        assert (await daemon.refresh()).status == 200
+    assert daemon.log.count("refresh_crashed") == len(STAGES)
+    secret = {"X_canary": f"canary-of-a-client-{'0123456789' * 4}"}
+    for layer, path in ENDPOINTS.items():
+        with defects.in_layer(layer):
+            told = await daemon.ask("GET", path, Authorization=BEARER, **secret)
+            assert told.status == 503
+        assert canaries.found_in(str(told)) == []
+    with defects.in_layer("loop"):
+        await daemon.ask("GET", "/status", **secret)
+        await daemon.until(lambda: "loop_error" in daemon.log, what="the loop's is told")
+    assert await leaks(daemons, daemon, canaries) == {}
+    with defects.in_layer("daemon"):
+        assert await daemon.ended() == 1
+    assert "internal error: ExceptionGroup" in daemon.log
+    assert daemon.log.count("Traceback") >= len(STAGES) + 2
+    assert canaries.found_in(daemon.log) == []
