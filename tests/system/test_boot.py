@@ -154,6 +154,11 @@ async def test_the_daemon_has_no_privilege(machine):
     told = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     assert {told[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (told["NoNewPrivs"], told["Seccomp"]) == ("1", "2")
+    process = f"/proc/{machine.main_pid(SERVICE)}"
+    limits = machine.run("cat", f"{process}/limits")
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert re.search(r"Max open files +1024 ", limits)
+    assert machine.run("stat", "-c", "%U", f"{process}/mem").strip() == "root"
     uid = machine.run("id", "-u", "imdsd").strip()
     assert set(told["Uid"].split()) == {uid}
     assert machine.run("stat", "-c", "%U:%G %a", "/run/imdsd").strip() == "imdsd:imdsd 750"
