@@ -6,10 +6,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import credential_process, idle, leaf, memory, report, sdk_cost, startup
+from benchmarks import credential_process, idle, leaf, load, memory, report, sdk_cost, startup
 from benchmarks.stage import Stage, install_plainly
 
-NAMES = ("startup", "memory", "idle", "sdk-cost", "credential-process", "leaf")
+_REPEATED = {
+    "startup": startup,
+    "memory": memory,
+    "sdk-cost": sdk_cost,
+    "credential-process": credential_process,
+    "leaf": leaf,
+    "load": load,
+}
+NAMES = ("idle", *_REPEATED)
 
 
 def main() -> None:
@@ -27,20 +35,10 @@ def main() -> None:
 
 
 def _measure(name: str, stage: Stage, arguments: argparse.Namespace) -> list[report.Table]:
-    repetitions = arguments.repetitions
-    match name:
-        case "startup":
-            return startup.measure(stage, repetitions=repetitions)
-        case "memory":
-            return memory.measure(stage, repetitions=min(3, repetitions))
-        case "idle":
-            return idle.measure(stage, seconds=arguments.idle_seconds)
-        case "sdk-cost":
-            return sdk_cost.measure(stage, repetitions=repetitions)
-        case "leaf":
-            return leaf.measure(stage, repetitions=repetitions)
-        case _:
-            return credential_process.measure(stage, repetitions=repetitions)
+    if name == "idle":
+        return idle.measure(stage, seconds=arguments.idle_seconds)
+    most = {"memory": 3, "load": 3}.get(name, arguments.repetitions)
+    return _REPEATED[name].measure(stage, repetitions=min(most, arguments.repetitions))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; or all")
     parser.add_argument("--repetitions", type=int, default=7, help="of each (default: 7)")
     parser.add_argument("--idle-seconds", type=float, default=120.0, help="(default: 120)")
-    parser.add_argument("--write", action="store_true", help=f"into {report.DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="into their documents")
     return parser
 
 

@@ -26,10 +26,10 @@ def measure(stage: Stage, *, repetitions: int) -> list[Table]:
         daemon.until_serving()
         ways = {
             name: (lambda request=request: _microseconds(daemon, request))
-            for name, request in _requests(daemon).items()
+            for name, request in requests_of(daemon).items()
         }
         taken = interleave(ways, repetitions=repetitions)
-        spent = {name: _spent(daemon, request) for name, request in _requests(daemon).items()}
+        spent = {name: _spent(daemon, request) for name, request in requests_of(daemon).items()}
     rows = [_row(name, values, taken[_ROLE], spent[name]) for name, values in taken.items()]
     columns = ["a new connection each", "median µs", "range", "times IMDS credentials", "range",
                "daemon's CPU µs", "target"]  # fmt: skip
@@ -49,9 +49,9 @@ def _row(name: str, values: list[float], base: list[float], spent: float) -> lis
     ]
 
 
-def _requests(daemon: Daemon) -> dict[str, bytes]:
+def requests_of(daemon: Daemon) -> dict[str, bytes]:
     lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 21600"
-    minted = _ask(daemon, _head("PUT", "/latest/api/token", lifetime)).partition(b"\r\n\r\n")[2]
+    minted = ask(daemon, _head("PUT", "/latest/api/token", lifetime)).partition(b"\r\n\r\n")[2]
     token = f"X-aws-ec2-metadata-token: {minted.decode('ascii')}"
     bearer = f"Authorization: {daemon.bearer_file.read_text(encoding='ascii')}"
     below = "/latest/meta-data"
@@ -72,7 +72,7 @@ def _microseconds(daemon: Daemon, request: bytes) -> float:
     """Return how long one request takes, by the mean of many one after the other."""
     started = time.perf_counter()
     for _ in range(REQUESTS):
-        _ask(daemon, request)
+        ask(daemon, request)
     return (time.perf_counter() - started) / REQUESTS * 1e6
 
 
@@ -80,11 +80,11 @@ def _spent(daemon: Daemon, request: bytes) -> float:
     """Return the daemon's own processor time for one request, which noise disturbs least."""
     before = _processor_seconds(daemon.process.pid)
     for _ in range(REQUESTS * 4):
-        _ask(daemon, request)
+        ask(daemon, request)
     return (_processor_seconds(daemon.process.pid) - before) / (REQUESTS * 4) * 1e6
 
 
-def _ask(daemon: Daemon, request: bytes) -> bytes:
+def ask(daemon: Daemon, request: bytes) -> bytes:
     with socket.create_connection(daemon.address) as connection:
         connection.sendall(request)
         answer = b""

@@ -1,4 +1,4 @@
-"""The only module that knows how results look: on a terminal, and in docs/performance.md."""
+"""The only module that knows how results look: on a terminal, and in the documents."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+_DOCUMENTS = Path(__file__).parent.parent / "docs"
+PERFORMANCE = _DOCUMENTS / "performance.md"
+RELIABILITY = _DOCUMENTS / "reliability.md"
 _LIBRARIES = ("aiobotocore", "aiohttp", "boto3", "botocore", "awscli", "structlog")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The results of one measurement; `name` is also the mark where they stand in the document."""
+    """The results of one measurement; `name` is also the mark where they stand in `document`."""
 
     name: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    document: Path = PERFORMANCE
 
     def as_text(self) -> str:
         widths = [max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
@@ -63,12 +66,15 @@ def _kernel() -> str:
     return ".".join(platform.release().split(".")[:2])
 
 
-def write(tables: Iterable[Table], *, document: Path = DOCUMENT) -> None:
-    """Put the tables and the machine between their marks in the document."""
-    text = _replace(document.read_text(encoding="utf-8"), "machine", machine())
+def write(tables: Iterable[Table]) -> None:
+    """Put the tables, and the machine, between their marks in each table's document."""
+    texts: dict[Path, str] = {}
     for table in tables:
-        text = _replace(text, table.name, table.as_markdown())
-    document.write_text(text, encoding="utf-8")
+        document = table.document
+        text = texts.get(document) or _replace(document.read_text("utf-8"), "machine", machine())
+        texts[document] = _replace(text, table.name, table.as_markdown())
+    for document, text in texts.items():
+        document.write_text(text, encoding="utf-8")
 
 
 def _replace(text: str, name: str, content: str) -> str:

@@ -199,7 +199,7 @@ class Stage:
         `options` are for its Python. Its roles are called role-1 and so on, the first being the
         default, and their token command is `cat`, the least that one can be.
         """
-        address = ("127.0.0.1", _free_port())
+        address = ("127.0.0.1", free_port())
         directory = _made(self.root / f"run-{address[1]}")
         config = directory / "config.toml"
         config.write_text(self._configuration(sandbox, address, roles), encoding="utf-8")
@@ -276,7 +276,7 @@ def _connection(address: tuple[str, int]) -> Iterator[http.client.HTTPConnection
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
