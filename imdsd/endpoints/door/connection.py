@@ -70,8 +70,6 @@ class Connection(asyncio.Protocol):
         # So that `pause_writing` means: the client does not read.
         self._transport.set_write_buffer_limits(high=0)
         if self._table.admit(self):
-            self._handler = self._make_handler(self)
-            self._handler.connection_made(transport)
             return
         self._closed("full")
         if self._table.has_spare():
@@ -81,9 +79,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes on; those of a client that has to go are let fall."""
-        if self._handler is None or self.phase is self._table.farewell:
+        if self.phase is self._table.farewell:
             self._part(_FULL)
             return
+        if self._handler is None:
+            # Not before: a flood of silent connections would have half of its price here.
+            self._handler = self._make_handler(self)
+            self._handler.connection_made(self._transport)
         if self.phase is self._table.idle:
             self._enter(self._table.head)
         self._heard = True
