@@ -161,10 +161,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--per-second", type=float, default=2000.0)
     arguments = parser.parse_args()
-    _make_room(arguments.count)
     if arguments.kind == "token-puts":
         flood = TokenPuts(arguments.port, count=arguments.count)
     else:
+        _make_room(arguments.count)
         flood = Connections(
             arguments.port,
             count=arguments.count,
