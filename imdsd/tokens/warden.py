@@ -136,7 +136,7 @@ def sweep(group: int, wakeup: int) -> None:
     selector = selectors.DefaultSelector()
     selector.register(wakeup, selectors.EVENT_READ)
     while _has_children():
-        for pid in _descendants(os.getpid()) or [-group]:
+        for pid in {*_children(), *_descendants(os.getpid())} or {-group}:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         # A limit, because an orphan that arrived just behind the listing wakes nobody.
@@ -151,6 +151,17 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _children() -> list[int]:
+    """Return this process's own, those included that /proc hides where they are not dumpable.
+
+    Below such a one there may be more: they are its heirs' in turn, and so become ours.
+    """
+    task = Path(f"/proc/self/task/{os.getpid()}/children")
+    with contextlib.suppress(OSError):  # a kernel without CONFIG_PROC_CHILDREN
+        return [int(pid) for pid in task.read_text(encoding="ascii").split()]
+    return []
 
 
 def _descendants(ancestor: int) -> list[int]:

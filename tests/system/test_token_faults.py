@@ -1,12 +1,18 @@
 """A token source that fails, through the whole daemon."""
 
+import os
+import signal
+import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
 
 from imdsd.sandbox.app import SandboxRole
-from tests.system.machine import alive, eventually
+from tests.system.machine import alive, as_user, eventually
 from tests.system.settings import ARN, AUDIENCE, role, settings
+
+SOMEBODY = 54321
 
 HANGING = """setsid sleep 1000 & echo $! > "$0.orphan"; sleep 1000"""
 
@@ -179,3 +185,38 @@ async def test_a_token_from_a_variable_serves_one_long_session(daemons, sandbox)
     told = await daemon.role()
     assert not told["renewable"]
     assert told["seconds_left"] > 43000
+
+
+# As ssh-agent and gpg-agent do: out of the group, out of the family, closed to its own user.
+AGENT = """
+import ctypes, os, sys, time
+for _ in range(2):
+    if os.fork():
+        sys.exit()
+    os.setsid()
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+with open(sys.argv[1], "w") as note:
+    note.write(str(os.getpid()))
+time.sleep(1000)
+"""
+# As ProtectProc=invisible shows it to a service.
+HIDING = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+
+
+async def test_an_agent_that_proc_hides_ends_with_the_command(daemons, sandbox):
+    place = daemons.place()
+    note = place / "agent.pid"
+    prefix = ["unshare", "--mount", "sh", "-c", HIDING, "sh", *as_user(SOMEBODY, [])]
+    os.chown(place, SOMEBODY, SOMEBODY)
+    script = f'"$0" -c "$1" {note}; until test -s {note}; do sleep 0.02; done; exit 7'
+    command = ["sh", "-c", script, sys.executable, AGENT]
+    text = settings(sandbox, role(sandbox, token={"command": command}))
+    daemon = await daemons.serve(text, prefix=prefix).listening()
+    await daemon.until(lambda: daemon.events("refresh_failed"), what="the command has ended")
+    assert "ended with status 7" in daemon.events("refresh_failed")[0]["reason"]
+    agent = int(note.read_text())
+    try:
+        await eventually(lambda: not alive(agent), what="the agent has ended")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(agent, signal.SIGKILL)
