@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from packaging.requirements import Requirement
@@ -14,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 import imdsd
 from supply.lock import PLAIN, REQUIREMENTS, ROOT, pinned
+from tests.documents.prose import rows, section
 from tests.supply.wheels import hash_of
 from tests.support import lack
 
@@ -64,7 +66,7 @@ def released(tmp_path_factory):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     if "No matching distribution found" in done.stderr:
@@ -104,6 +106,21 @@ def test_every_component_has_a_hash_that_is_locked_and_a_licence(bill):
         assert found["alg"] == "SHA-256"
         assert f"--hash=sha256:{found['content']}" in LOCKED[canonicalize_name(each["name"])]
         assert each["licenses"], each["name"]
+
+
+def licence_of(component):
+    """The licence of a component as one expression."""
+    (found,) = component["licenses"]
+    return found.get("expression") or found["license"]["id"]
+
+
+def test_the_licences_of_what_is_asked_for_directly_are_those_of_the_document(bill):
+    text = section((ROOT / "docs/security.md").read_text(), "## What comes along")
+    licences = {canonicalize_name(each["name"]): each for each in bill["components"]}
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = (canonicalize_name(Requirement(each).name) for each in asked)
+    told = {canonicalize_name(name): licence for name, licence in rows(text)[1:]}
+    assert told == {name: licence_of(licences[name]) for name in names}
 
 
 def test_the_bill_is_valid_with_what_was_added_to_it(bill):
