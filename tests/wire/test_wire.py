@@ -1,58 +1,25 @@
 """Every wire case, against a daemon of its own process for each configuration and parser."""
 
-import asyncio
 import subprocess
 import sys
-import tomllib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from tests.system.daemon import SERVE, Daemons
-from tests.wire.loading import CONFIGURATIONS, configurations, load_cases
+from tests.system.daemon import Daemons
+from tests.wire.loading import configurations, load_cases
 from tests.wire.running import applies, run
-from tests.wire.service import Service
-from tests.wire.talking import Place
+from tests.wire.serving import PARSERS, service_of, serving
 
 CASES = load_cases()
 HELD = [
     case for name in configurations() for case in CASES if applies(case, on="imdsd", needs=name)
 ]
 
-# aiohttp's own switch: https://docs.aiohttp.org/en/stable/ leaves it out, its helpers.py reads it.
-PARSERS = {"c": {}, "python": {"AIOHTTP_NO_EXTENSIONS": "1"}}
 _WHICH_PARSER = """
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 print("python" if HttpRequestParser is HttpRequestParserPy else "c")
 """
-
-
-@contextmanager
-def _serving(place, configuration, parser):
-    daemons = Daemons(place)
-    try:
-        config = CONFIGURATIONS / f"{configuration}.toml"
-        daemon = asyncio.run(_started(daemons, config, **PARSERS[parser]))
-        service = Service(Place("127.0.0.1", daemon.port), bearer=daemon.bearer)
-        service.begin()
-        yield service
-        assert daemon.running, daemon.log
-    finally:
-        daemons.close()
-
-
-async def _started(daemons, config, **variables):
-    """Return a demo that is ready or, of a configuration with roles, a daemon that has failed."""
-    if "role" not in tomllib.loads(config.read_text()):
-        return await daemons.demo("--config", str(config), **variables).ready()
-    argv = [*SERVE, "--config", str(config), "--listen", "127.0.0.1:0"]
-    daemon = await daemons.start(argv, **variables).listening()
-
-    async def failed():
-        return (await daemon.role())["failures"]
-
-    await daemon.until(failed, what="an attempt fails")
-    return daemon
 
 
 @pytest.fixture(scope="session", params=PARSERS)
@@ -71,9 +38,9 @@ def services(parser, tmp_path_factory):
             if configuration not in started:
                 directory = place / configuration
                 directory.mkdir()
-                started[configuration] = stack.enter_context(
-                    _serving(directory, configuration, parser)
-                )
+                daemon = stack.enter_context(serving(directory, configuration, parser))
+                started[configuration] = service_of(daemon)
+                started[configuration].begin()
             return started[configuration]
 
         yield service
