@@ -20,11 +20,16 @@ _BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused: the guard's name, the status, and a sentence for a person."""
+    """Why a request is refused: the guard's name, the status, and a sentence for a person.
+
+    `ends_connection` where nobody can say where the request ends: what follows may be a part of
+    it, dressed up as another request (RFC 9112, section 11.2).
+    """
 
     guard: str
     status: int
     message: str
+    ends_connection: bool = False
 
 
 def refusal(request: Request) -> Refusal | None:
@@ -65,14 +70,20 @@ def _target(request: Request) -> Refusal | None:
 
 
 def _framing(request: Request) -> Refusal | None:
-    for name in ("Authorization", "Content-Length", "Transfer-Encoding"):
+    for name in ("Content-Length", "Transfer-Encoding"):
         if len(request.headers.getall(name, [])) > 1:
-            return Refusal("framing", 400, f"more than one {name} header")
+            return _unclear_end(f"more than one {name} header")
     if "Content-Length" in request.headers and "Transfer-Encoding" in request.headers:
-        return Refusal("framing", 400, "both Content-Length and Transfer-Encoding")
+        return _unclear_end("both Content-Length and Transfer-Encoding")
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        return Refusal("framing", 400, "a Transfer-Encoding other than chunked")
+        return _unclear_end("a Transfer-Encoding other than chunked")
+    if len(request.headers.getall("Authorization", [])) > 1:
+        return Refusal("framing", 400, "more than one Authorization header")
     return None
+
+
+def _unclear_end(message: str) -> Refusal:
+    return Refusal("framing", 400, message, ends_connection=True)
 
 
 _GUARDS = (_host, _proxy, _browser, _target, _framing)

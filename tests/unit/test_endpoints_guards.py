@@ -2,6 +2,7 @@
 
 import pytest
 
+from imdsd.endpoints.door.limits import HEADERS, LINE_BYTES
 from imdsd.endpoints.guards import host_names
 from tests.fakes.refresh import Bench
 from tests.fakes.served import BEARER, serving
@@ -100,6 +101,65 @@ async def test_what_is_not_a_plain_request_is_refused_and_not_repeated(served, r
     assert reply.status == status
     assert b"aaaa" not in reply.body
     assert b"ASIA" not in reply.body
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding:",
+    ],
+)
+async def test_nothing_is_heard_behind_a_request_whose_end_is_unclear(served, framing):
+    reply = await served.send(
+        f"POST /healthz HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n0\r\n\r\n"
+        "GET /v1/credentials HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: {BEARER.reveal()}\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert reply.status == 400
+    assert reply.headers["connection"] == "close"
+    assert b"ASIA" not in reply.body
+
+
+@pytest.mark.parametrize(
+    ("head", "over"),
+    [
+        ("GET /healthz?{} HTTP/1.1\r\nHost: localhost\r\n", len("GET /healthz? HTTP/1.1")),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n", len("X: ")),
+    ],
+)
+async def test_a_line_of_the_limit_is_taken_and_one_byte_more_is_not(served, head, over):
+    async def status(size):
+        head_of_size = head.format("a" * (size - over))
+        return (await served.send(f"{head_of_size}Connection: close\r\n\r\n".encode())).status
+
+    assert await status(LINE_BYTES) == 200
+    assert await status(LINE_BYTES + 1) == 400
+
+
+async def test_as_many_headers_as_the_limit_are_taken_and_one_more_is_not(served):
+    async def status(count):
+        more = "X: a\r\n" * (count - 2)
+        head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{more}Connection: close\r\n\r\n"
+        return (await served.send(head.encode())).status
+
+    assert await status(HEADERS) == 200
+    assert await status(HEADERS + 1) == 400
+
+
+async def test_chunks_in_http_1_0_are_refused(served):
+    reply = await served.send(
+        b"POST /refresh HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    assert reply.status == 400
+
+
+async def test_a_body_that_breaks_off_its_own_rules_is_refused_as_no_http(served):
+    reply = await served.send(
+        b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"
+    )
+    assert reply.status == 400
 
 
 async def test_after_abuse_a_well_behaved_client_is_served(served):

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from imdsd.endpoints import container
 from imdsd.endpoints.door.connection import Connection
-from imdsd.endpoints.door.limits import (
-    BODY_BYTES,
-    FIELD_BYTES,
-    HEADER_BYTES,
-    HEADERS,
-    LIMITS,
-    LINE_BYTES,
-    Limits,
-)
+from imdsd.endpoints.door.heads import NO_HTTP, PARSED_LINES, TOO_LARGE, refused
+from imdsd.endpoints.door.limits import BODY_BYTES, FIELD_BYTES, LIMITS, LINE_BYTES, Limits
 from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Refusal, refusal
@@ -46,14 +40,10 @@ _SILENT.disabled = True
 # What aiohttp calls the method of a request that it could not parse.
 _UNPARSABLE = "UNKNOWN"
 _VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
-_VERSIONS = (HttpVersion10, HttpVersion11)
 
 # A flood is told of once in this time.
 _SILENT_SECONDS = 60.0
 
-_NO_HTTP = Answer(400)
-_TOO_LARGE = Answer(413)
-_HEADERS_TOO_LARGE = Answer(431)
 _TOO_SLOW = Answer(408)
 
 
@@ -83,7 +73,7 @@ class _Handler(RequestHandler):
             keepalive_timeout=2 * limits.idle_seconds,
             max_line_size=LINE_BYTES,
             max_field_size=FIELD_BYTES,
-            max_headers=HEADERS,
+            max_headers=PARSED_LINES,
             lingering_time=limits.farewell_seconds,
             auto_decompress=False,
         )
@@ -180,25 +170,26 @@ class Door:
         name, endpoint = self._route(path)
         body = await _take_in(incoming, connection, invited=endpoint is self._events)
         if isinstance(body, Answer):
-            answer = body
+            answer, ends = body, True
         else:
             request = Request(incoming.method, path, incoming.headers, connection, body)
-            answer = await self._answer(request, name, endpoint)
+            answer, ends = await self._answer(request, name, endpoint)
         self._metrics.answered(name, answer.status)
         response = _response(answer, "EC2ws" if name == "imds" else "imdsd")
         # The real metadata service closes too: a client that leaves an answer unread, as the
         # JavaScript SDK does with errors, would keep its process alive until we do.
-        if isinstance(body, Answer) or name == "imds" or connection.half_closed:
+        if ends or name == "imds" or connection.half_closed:
             response.force_close()
         connection.answered()
         return response
 
-    async def _answer(self, request: Request, name: str, endpoint: Endpoint) -> Answer:
+    async def _answer(self, request: Request, name: str, endpoint: Endpoint) -> tuple[Answer, bool]:
+        """Return the answer, and whether the connection has to end with it."""
         found = refusal(request)
         if found is None:
-            return await endpoint.answer(request)
+            return await endpoint.answer(request), False
         self._metrics.refused(found.guard)
-        return _refused(name, found)
+        return _refused(name, found), found.ends_connection
 
     def _route(self, path: str) -> tuple[str, Endpoint]:
         if path == container.PATH or path.startswith(container.PATH + "/"):
@@ -215,12 +206,8 @@ async def _take_in(
 ) -> bytes | Answer:
     """Return a request's body, or the refusal of one that is no HTTP, too large or too slow."""
     due = connection.asked()
-    if incoming[_VERSION] not in _VERSIONS:
-        return _NO_HTTP
-    if sum(len(name) + len(value) for name, value in incoming.raw_headers) > HEADER_BYTES:
-        return _HEADERS_TOO_LARGE
-    if (incoming.content_length or 0) > BODY_BYTES:
-        return _TOO_LARGE
+    if (refusal_of_head := refused(incoming, incoming[_VERSION])) is not None:
+        return refusal_of_head
     # A client that expects "100 Continue" sends its body only after an answer, if at all; after
     # CONNECT comes no body but a tunnel, without an end.
     waits = "Expect" in incoming.headers and not invited
@@ -233,6 +220,8 @@ async def _take_in(
             return await _read(incoming.content)
     except TimeoutError:
         return _TOO_SLOW
+    except (HttpProcessingError, web.RequestPayloadError):
+        return NO_HTTP
     finally:
         connection.work()
 
@@ -251,7 +240,7 @@ async def _read(body: StreamReader) -> bytes | Answer:
     while chunk := await body.read(BODY_BYTES + 1 - len(taken)):
         taken += chunk
         if len(taken) > BODY_BYTES:
-            return _TOO_LARGE
+            return TOO_LARGE
     return taken
 
 

@@ -36,6 +36,7 @@ _FULL = _whole(
     "503 Service Unavailable",
     error_answer(503, "TooManyConnections", "every connection is in use; try again", RETRY_SOON),
 )
+_NO_HTTP = _whole("400 Bad Request", Answer(400))
 _TOO_SLOW = _whole("408 Request Timeout", Answer(408))
 
 
@@ -89,7 +90,12 @@ class Connection(asyncio.Protocol):
         if self.phase is self._table.idle:
             self._enter(self._table.head)
         self._heard = True
-        self._handler.data_received(data)
+        try:
+            self._handler.data_received(data)
+        except ValueError:
+            # The pure-Python parser has int() read any length; that takes 4300 digits at most.
+            self._table.enter(self, self._table.farewell)
+            self._part(_NO_HTTP)
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that has said all and waits for its answer."""
