@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Generic
 
 import structlog
 
-from imdsd.credentials import schedule
 from imdsd.credentials.attempt import token_spent
 from imdsd.credentials.model import NEVER, D, Failure, Moment, RoleState, Snapshot
-from imdsd.errors import RefreshError, Retry, Stage
+from imdsd.credentials.pacing import Pacing
+from imdsd.errors import RefreshError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +48,7 @@ class Refresher(Generic[D]):
         self.failures = 0
         self._workshop = workshop
         self._clock = workshop.clock
-        self._denied = False
-        self._tries = self._limited_tries = self._denied_tries = 0
-        self._spread_next = True
+        self._pacing = Pacing(least_interval_seconds=workshop.least_interval_seconds)
         self._closed = False
         self._told: tuple[RoleState, str] | None = None
         self._running: asyncio.Task[RefreshError | None] | None = None
@@ -81,7 +79,7 @@ class Refresher(Generic[D]):
     @property
     def state(self) -> RoleState:
         """How the role fares now."""
-        if self._denied:
+        if self._pacing.denied:
             return RoleState.DENIED
         if self.snapshot is None:
             return RoleState.STARTING
@@ -122,8 +120,8 @@ class Refresher(Generic[D]):
 
     def clock_jumped(self) -> None:
         """Take note that the machine slept or its clock was set."""
-        self._spread_next = True
-        if self.current() is None and not self._denied and self.due is not NEVER:
+        self._pacing.spread_next()
+        if self.current() is None and not self._pacing.denied and self.due is not NEVER:
             self._bring_forward()
 
     def delay(self, seconds: float) -> None:
@@ -134,7 +132,7 @@ class Refresher(Generic[D]):
         """Take another name and new collaborators for the same terms; ask at once if stuck."""
         self.name = name
         self.attempt.source, self.attempt.exchange = source, exchange
-        if self._denied or (self.due is NEVER and self.current() is None):
+        if self._pacing.denied or (self.due is NEVER and self.current() is None):
             self._bring_forward()
 
     def start(self) -> asyncio.Task[RefreshError | None]:
@@ -170,13 +168,7 @@ class Refresher(Generic[D]):
 
     @property
     def _hurriable(self) -> bool:
-        """Whether asking sooner may help: not where STS refused, or said when to come back."""
-        if self._closed or self.due is NEVER:
-            return False
-        if self.failure is None:
-            return True
-        error = self.failure.error
-        return error.retry is Retry.ALWAYS and not error.retry_after_seconds and not self._denied
+        return not self._closed and self.due is not NEVER and self._pacing.hurriable
 
     def _bring_forward(self) -> None:
         self.due = self._after(max(0.0, self._not_before - self._clock.monotonic()))
@@ -208,9 +200,8 @@ class Refresher(Generic[D]):
         self.due = self._refresh_due(snapshot)
         self.refreshes += 1
         self.published.set()
-        self._spread_next = self._denied = False
         self._told = None
-        self._failure, self._tries, self._limited_tries, self._denied_tries = None, 0, 0, 0
+        self._failure = None
         log.info(
             "credentials_refreshed",
             role=self.name,
@@ -225,12 +216,7 @@ class Refresher(Generic[D]):
         self._workshop.published(self.name, snapshot.credentials)
 
     def _refresh_due(self, snapshot: Snapshot[D]) -> Moment:
-        wait = schedule.refresh_interval(
-            snapshot.session_seconds,
-            draw=self._workshop.draw(),
-            spread=self._spread_next,
-            least_seconds=self._workshop.least_interval_seconds,
-        )
+        wait = self._pacing.succeeded(snapshot.session_seconds, draw=self._workshop.draw())
         issued = snapshot.dead_at - snapshot.session_seconds
         due = Moment.after(wait, now=snapshot.credentials.issued_at, monotonic=issued)
         return due if self.attempt.may_succeed_at(due.at) else NEVER
@@ -244,14 +230,8 @@ class Refresher(Generic[D]):
     def _failed(self, error: RefreshError) -> None:
         self._failure = Failure(error, self._clock.now())
         self.failures += 1
-        self._tries += 1
-        self._limited_tries += error.retry is Retry.LIMITED
-        self._spread_next = True
-        if error.retry is Retry.NEVER or self._limited_tries >= schedule.LIMITED_TRIES:
-            self._denied = True
-        elif error.retry is Retry.ALWAYS:
-            self._limited_tries = 0
-        self.due = NEVER if self._is_last_word(error) else self._after(self._pause(error))
+        pause = self._pacing.failed(error, self.remaining_seconds, draw=self._workshop.draw())
+        self.due = NEVER if self._is_last_word(error) else self._after(pause)
         self._workshop.metrics.refresh_failed(self.name, error.stage, error.code)
         self._report(error)
 
@@ -260,20 +240,10 @@ class Refresher(Generic[D]):
         no_token = error.stage in (Stage.MINT, Stage.CHECK)
         return no_token and self.snapshot is not None and not self.attempt.source.renewable
 
-    def _pause(self, error: RefreshError) -> float:
-        draw = self._workshop.draw()
-        if self._denied:
-            self._denied_tries += 1
-            return schedule.denied_pause(self._denied_tries, draw=draw)
-        # A wait of 0 s, asked for again and again, would make a hot loop.
-        if error.retry_after_seconds:
-            return schedule.asked_pause(error.retry_after_seconds)
-        return schedule.retry_pause(self._tries, self.remaining_seconds, draw=draw)
-
     def _report(self, error: RefreshError) -> None:
         # Credentials may have expired since the last try: that is news, though the reason is not.
         news, self._told = (self.state, error.code) != self._told, (self.state, error.code)
-        for_a_person = self._denied or self.due is NEVER
+        for_a_person = self._pacing.denied or self.due is NEVER
         level = "debug" if not news else "error" if for_a_person else "warning"
         getattr(log, level)(
             "refresh_failed",
