@@ -38,7 +38,7 @@ class RefreshError(ImdsdError):
     """One stage of a refresh failed.
 
     `reason` is one line of at most 500 characters, the useful sentence first, free of secrets;
-    `remedy` says what to do.
+    `remedy` says what to do; `throttled` that too many ask, so that asking sooner makes it worse.
     """
 
     stage = Stage.MINT
@@ -51,6 +51,7 @@ class RefreshError(ImdsdError):
         remedy: str = "",
         retry: Retry = Retry.ALWAYS,
         retry_after_seconds: float | None = None,
+        throttled: bool = False,
         code: str | None = None,
         stage: Stage | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class RefreshError(ImdsdError):
         self.remedy = tidy(remedy)
         self.retry = retry
         self.retry_after_seconds = retry_after_seconds
+        self.throttled = throttled
         self.code = code or type(self).code
         super().__init__(f"{self.reason}; {self.remedy}" if remedy else self.reason)
 

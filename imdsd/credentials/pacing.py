@@ -15,7 +15,7 @@ class Pacing:
     """One role's outcomes so far, as far as they bear on the next wait; it knows no clock.
 
     `denied` says that a person is needed. `hurriable` says whether asking sooner may help: not
-    where STS refused, or said when to come back.
+    where STS refused, said when to come back, or had too many calls.
     """
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Pacing:
             self.denied = True
         elif error.retry is Retry.ALWAYS:
             self._limited_tries = 0
-        asked_to_wait = bool(error.retry_after_seconds)
+        asked_to_wait = error.throttled or bool(error.retry_after_seconds)
         self.hurriable = error.retry is Retry.ALWAYS and not asked_to_wait and not self.denied
         return self._pause(error.retry_after_seconds, remaining_seconds, draw=draw)
 
@@ -74,7 +74,7 @@ class Pacing:
         if self.denied:
             self._denied_tries += 1
             return schedule.denied_pause(self._denied_tries, draw=draw)
-        # A wait of 0 s, asked for again and again, would make a hot loop.
-        if retry_after_seconds:
-            return schedule.asked_pause(retry_after_seconds)
-        return schedule.retry_pause(self._tries, remaining_seconds, draw=draw)
+        pause = schedule.retry_pause(self._tries, remaining_seconds, draw=draw)
+        # A wait of 0 s, asked for again and again, would make a hot loop. And all who are told
+        # the same number at once would come back at once.
+        return schedule.asked_pause(retry_after_seconds or 0.0) + pause

@@ -51,6 +51,9 @@ _REFUSALS = {
 }
 """Refusals that a person may have to look at; every other one passes by itself."""
 
+_THROTTLINGS = ("Throttling", "ThrottlingException", "RequestLimitExceeded")
+_TOO_MANY_REQUESTS = 429
+
 
 @dataclass(frozen=True, slots=True)
 class StsSession:
@@ -242,8 +245,13 @@ def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
         remedy=remedy,
         retry=retry,
         retry_after_seconds=_retry_after(response),
+        throttled=code in _THROTTLINGS or _status(response) == _TOO_MANY_REQUESTS,
         code=code,
     )
+
+
+def _status(response: dict[str, Any]) -> int:
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _retry_after(response: dict[str, Any]) -> float | None:

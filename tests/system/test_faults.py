@@ -187,7 +187,8 @@ async def test_the_pause_that_sts_asks_for_is_kept(daemons, sandbox):
     failed_at, next_try = (
         datetime.fromisoformat(text) for text in (told["last_error"]["at"], told["refresh_at"])
     )
-    assert 39 <= (next_try - failed_at).total_seconds() <= 41
+    # After that a random part of the first pause, so that not all come back in step.
+    assert 40 <= (next_try - failed_at).total_seconds() <= 46
 
 
 @pytest.mark.parametrize("code", REFUSALS)

@@ -8,6 +8,7 @@ from imdsd.errors import ExchangeError, Retry
 UNREACHABLE = ExchangeError("STS could not be reached")
 ACCESS_DENIED = ExchangeError("no", retry=Retry.LIMITED)
 MALFORMED = ExchangeError("the policy is malformed", retry=Retry.NEVER)
+THROTTLED = ExchangeError("Rate exceeded", throttled=True)
 ASKED_TO_WAIT = ExchangeError("slow down", retry_after_seconds=7)
 DRAW = 0.999
 
@@ -24,7 +25,9 @@ def test_the_first_refresh_is_spread_and_those_after_it_are_not():
     assert pacing.succeeded(3600, draw=0.5) == 1680 * 0.95
 
 
-@pytest.mark.parametrize("error", [UNREACHABLE, ACCESS_DENIED, MALFORMED, ASKED_TO_WAIT], ids=str)
+@pytest.mark.parametrize(
+    "error", [UNREACHABLE, ACCESS_DENIED, MALFORMED, THROTTLED, ASKED_TO_WAIT], ids=str
+)
 def test_whatever_failed_the_refresh_after_it_is_spread_again(error):
     pacing = Pacing()
     pacing.succeeded(3600, draw=0)
@@ -74,9 +77,9 @@ def test_what_no_time_heals_is_denied_at_once_and_until_a_success():
     assert pacing.failed(MALFORMED, 0, draw=0.5) == 60
 
 
-def test_a_pause_that_sts_asked_for_is_kept_whatever_is_drawn():
-    assert min(after(ASKED_TO_WAIT)[1]) >= 7
+def test_a_pause_that_sts_asked_for_is_kept_and_those_who_heard_it_together_part_after_it():
     assert Pacing().failed(ASKED_TO_WAIT, 0, draw=0) == 7
+    assert after(*[ASKED_TO_WAIT] * 7)[1] == [7.5, 8, 9, 11, 15, 22, 22]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,7 @@ def test_a_pause_that_sts_asked_for_is_kept_whatever_is_drawn():
     [
         ([], True),
         ([UNREACHABLE], True),
+        ([THROTTLED], False),
         ([ASKED_TO_WAIT], False),
         ([ASKED_TO_WAIT, UNREACHABLE], True),
         ([ACCESS_DENIED], False),
@@ -92,7 +96,7 @@ def test_a_pause_that_sts_asked_for_is_kept_whatever_is_drawn():
     ],
     ids=str,
 )
-def test_asking_sooner_helps_unless_sts_refused_or_said_when_to_come_back(errors, hurriable):
+def test_asking_sooner_helps_unless_sts_refused_had_too_many_calls_or_said_when(errors, hurriable):
     assert after(*errors)[0].hurriable is hurriable
 
 

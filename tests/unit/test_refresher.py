@@ -417,9 +417,15 @@ async def test_a_request_that_finds_nothing_cuts_the_pause_once_in_two_seconds()
 
 
 @pytest.mark.parametrize(
-    "error", [ACCESS_DENIED, ExchangeError("Throttling", retry_after_seconds=60)], ids=str
+    "error",
+    [
+        ACCESS_DENIED,
+        ExchangeError("Rate exceeded", throttled=True),
+        ExchangeError("slow down", retry_after_seconds=60),
+    ],
+    ids=str,
 )
-async def test_requests_do_not_hurry_what_sts_refused_or_asked_to_wait(error):
+async def test_requests_do_not_hurry_what_sts_refused_throttled_or_asked_to_wait(error):
     bench = Bench(draw=lambda: 0.999)
     bench.exchange.always = error
     refresher = bench.refresher()

@@ -172,6 +172,22 @@ async def test_the_pause_that_sts_asks_for_is_told(sandbox, seconds):
     assert (error.retry, error.retry_after_seconds) == (Retry.ALWAYS, seconds)
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "throttled"),
+    [
+        ("Throttling", 400, True),
+        ("ThrottlingException", 400, True),
+        ("RequestLimitExceeded", 400, True),
+        ("Whatever", 429, True),
+        ("ServiceUnavailable", 503, False),
+        ("AccessDenied", 403, False),
+    ],
+)
+async def test_an_answer_to_too_many_calls_is_told_from_every_other(code, status, throttled):
+    async with impostor(error_xml(code, "slow down"), status=status) as url:
+        assert (await complaint(url)).throttled is throttled
+
+
 @pytest.mark.parametrize("value", ["Wed, 21 Oct 2030 07:28:00 GMT", "-5", "1.5", "soon", "٣", ""])
 async def test_a_pause_that_is_no_number_of_seconds_is_not_believed(value):
     headers = {"Retry-After": value}
