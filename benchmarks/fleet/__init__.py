@@ -1,0 +1,1 @@
+"""What many machines do to STS together: `python -m benchmarks.fleet`, told in docs/fleet.md."""
