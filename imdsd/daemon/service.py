@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ACCEPTED_AT_ONCE = 16
+ACCEPTED_AT_ONCE = 8
 """How many connections are taken in before those that are open are heard again."""
 
 DRAIN_SECONDS = 2.0

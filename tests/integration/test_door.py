@@ -205,6 +205,17 @@ def test_a_head_that_stays_away_is_answered_408(door, said):
     door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
+def test_more_slow_heads_than_may_stay_are_told_too(door):
+    async def scenario(service):
+        slow = [await service.client(b"GET / HT") for _ in range(PATIENT.connections)]
+        for client in slow:
+            assert (await client.hear()).startswith(b"HTTP/1.1 408 ")
+        assert service.closed("slow_head") == len(slow)
+        assert len(service.door._table.farewell.members) == PATIENT.spare_connections
+
+    door(scenario, replace(PATIENT, head_seconds=SOON))
+
+
 def test_a_head_that_trickles_gains_no_time_by_it(door):
     async def scenario(service):
         client = await service.client()

@@ -156,8 +156,7 @@ class Connection(asyncio.Protocol):
         """End the connection: its time in this phase is over."""
         if phase is self._table.head and self._heard and not self._transport.is_closing():
             self._closed("slow_head")
-            self._table.enter(self, self._table.farewell)
-            self._part(_TOO_SLOW)
+            self._tell_slow()
             return
         reasons = {
             self._table.head: "silent",
@@ -202,6 +201,15 @@ class Connection(asyncio.Protocol):
         # What has to go, or is gone, waits for nothing any more.
         if self.phase is not None and self.phase is not self._table.farewell:
             self._table.enter(self, phase)
+
+    def _tell_slow(self) -> None:
+        # Who trickles is many: no more of them may stay to read it than there is room for.
+        if self._table.has_spare():
+            self._table.enter(self, self._table.farewell)
+            self._part(_TOO_SLOW)
+        else:
+            self._transport.write(_TOO_SLOW)
+            self._transport.close()
 
     def _part(self, words: bytes) -> None:
         if not self._parted:

@@ -16,7 +16,7 @@ class Limits:
     """How many connections there may be, and how long a client may let the daemon wait."""
 
     connections: int = 256
-    spare_connections: int = 32
+    spare_connections: int = 8
     """How many more may be told that there is no place, or that they were too slow."""
     head_seconds: float = 2.0
     """From the accept, or the first byte on a kept connection, to the end of the headers."""
