@@ -53,6 +53,14 @@ def test_a_token_with_one_character_changed_is_forged(position, character):
         assert TOKENS.remaining_seconds(forged, now=START) is None
 
 
+@given(st.integers(1, 21600))
+def test_a_token_in_the_other_alphabet_of_base64_was_not_issued(ttl):
+    token = TOKENS.issue(ttl, now=START)
+    respelled = token.replace("-", "+").replace("_", "/")
+    if respelled != token:
+        assert TOKENS.remaining_seconds(respelled, now=START) is None
+
+
 @given(st.text(max_size=200))
 def test_no_text_is_a_token_by_accident(text):
     assert TOKENS.remaining_seconds(text, now=START) is None
