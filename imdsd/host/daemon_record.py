@@ -9,7 +9,7 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsd.errors import RuntimeDirectoryError
+from imdsd.errors import RuntimeDirectoryError, tidy
 from imdsd.host.private_files import WRITABLE_BY_OTHERS, is_locked, read_private
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def _json_object(text: bytes) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError as error:
         raise RuntimeDirectoryError(f"{RECORD_NAME} is not JSON: {error}") from None
+    except RecursionError:
+        raise RuntimeDirectoryError(f"{RECORD_NAME} is nested too deeply") from None
     if not isinstance(document, dict):
         raise RuntimeDirectoryError(f"{RECORD_NAME} is not a JSON object")
     return document
@@ -146,11 +148,18 @@ def _checked(document: dict[str, Any], key: str, kind: tuple[type, ...]) -> Any:
     # bool is an int to isinstance; a pid of `true` is not meant.
     if type(value) not in kind or (key not in document):
         expected = " or ".join(each.__name__ for each in kind)
-        raise RuntimeDirectoryError(f"{RECORD_NAME}: {key} is {value!r}, expected {expected}")
+        raise RuntimeDirectoryError(f"{RECORD_NAME}: {key} is {_shown(value)}, expected {expected}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return a value that anybody may have written as part of a line for a person."""
+    return tidy(repr(value), most=200)
 
 
 def _texts(values: list[object]) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in values):
-        raise RuntimeDirectoryError(f"{RECORD_NAME}: listeners are {values!r}, expected texts")
+        raise RuntimeDirectoryError(
+            f"{RECORD_NAME}: listeners are {_shown(values)}, expected texts"
+        )
     return tuple(str(value) for value in values)

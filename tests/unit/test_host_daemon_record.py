@@ -66,7 +66,15 @@ def test_a_missing_key_is_named(key):
         DaemonRecord.from_json(json.dumps(fields).encode())
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize(("key", "value"), [("pid", "x\n" * 9000), ("listeners", [7] * 9000)])
+def test_a_refusal_is_one_line_whatever_was_found(key, value):
+    with pytest.raises(RuntimeDirectoryError) as caught:
+        DaemonRecord.from_json(json.dumps({**asdict(RECORD), key: value}).encode())
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 10_000])
 def test_what_is_not_a_json_object_is_refused(text):
     with pytest.raises(RuntimeDirectoryError, match=r"daemon\.json"):
         DaemonRecord.from_json(text)
