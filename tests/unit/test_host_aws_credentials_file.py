@@ -123,6 +123,13 @@ def test_an_indented_header_after_the_profile_stays_one():
     assert profiles(after.encode())["b"] == {"y": "2"}
 
 
+@pytest.mark.parametrize("blank", ["\u00a0", "\u3000", "\x1c", "\u2003"])
+def test_what_is_a_blank_to_sdks_before_a_header_is_one(blank):
+    after = edited(f"{blank}[dev]\n{blank}aws_access_key_id = OLD\n{blank}[b]\ny = 2\n")
+    assert profiles(after.encode())["dev"]["aws_access_key_id"] == "NEW"
+    assert profiles(after.encode())["b"] == {"y": "2"}
+
+
 def test_bytes_that_are_no_text_are_kept():
     assert with_profile(b"[a]\nx = \xff\xfe\n[dev]\ny=\xff\n", "dev", LINES) == (
         b"[a]\nx = \xff\xfe\n[dev]\ny=\xff\n" + OURS.encode().removeprefix(b"[dev]\n")

@@ -18,8 +18,8 @@ MARK = "written by imdsd"
 """What a comment in a section of ours says, beside when it expires."""
 
 _COMMENT_OF_OURS = re.compile(rb"# expires (\S+), " + MARK.encode())
-_HEADER = re.compile(rb"\[([^]]+)\]")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HEADER = re.compile(r"\[([^]]+)\]")
+_BYTE_ORDER_MARK = "\ufeff"
 
 _ACCESS_KEY_ID = "aws_access_key_id"
 _TOKENS = ("aws_session_token", "aws_security_token")
@@ -54,7 +54,8 @@ class _Line:
 
     @property
     def indent(self) -> bytes:
-        return self.raw[: len(self.raw) - len(self.raw.lstrip())]
+        line = _decoded(self.raw)
+        return line[: len(line) - len(line.lstrip())].encode("utf-8", "surrogateescape")
 
     @property
     def ending(self) -> bytes:
@@ -119,7 +120,7 @@ def profiles_of_ours(data: bytes) -> dict[str, str]:
         _, _, body, _ = _split(parsed, section)
         comments = (_COMMENT_OF_OURS.match(line.raw.strip()) for line in body)
         if comment := next(filter(None, comments), None):
-            found[name] = _text(comment[1])
+            found[name] = _decoded(comment[1])
     return found
 
 
@@ -145,23 +146,25 @@ def _parse(data: bytes) -> list[_Line]:
 def _lines(data: bytes) -> Iterator[_Line]:
     option, option_indent = "", -1
     for raw in data.splitlines(keepends=True):
-        text = raw.removeprefix(_BYTE_ORDER_MARK).strip()
-        indent = len(raw) - len(raw.lstrip())
+        # As text, since configparser takes every blank of Unicode for one.
+        line = _decoded(raw).removeprefix(_BYTE_ORDER_MARK)
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
         header = _HEADER.match(text)
-        if not text or text[:1] in b"#;":
+        if not text or text[0] in "#;":
             yield _Line(raw, _Kind.OTHER)
         elif option and indent > option_indent:
             yield _Line(raw, _Kind.CONTINUED, option)
         elif header is not None:
             option, option_indent = "", -1
-            yield _Line(raw, _Kind.HEADER, _text(header[1]))
+            yield _Line(raw, _Kind.HEADER, header[1].strip())
         else:
-            option, option_indent = _text(re.split(rb"[=:]", text)[0]).lower(), indent
+            option, option_indent = re.split("[=:]", text)[0].strip().lower(), indent
             yield _Line(raw, _Kind.OPTION, option)
 
 
-def _text(raw: bytes) -> str:
-    return raw.strip().decode("utf-8", "surrogateescape")
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _find(parsed: Sequence[_Line], profile: str) -> int | None:
