@@ -29,7 +29,9 @@ _HOP_SECONDS = 900
 
 _MESSAGE_CHARACTERS = 500
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
-_LONG_RUN = re.compile(r"[\w+=-]{65,}", re.ASCII)
+# Anything else would begin lines of its own in a file of credentials.
+_WORD = re.compile(r"[!-~]+")
+_LONG_RUN = re.compile(r"[\w+=.-]{65,}", re.ASCII)
 # Beside what TLS itself raises: a certificate bundle that is gone or may not be read.
 _UNTRUSTED = (ssl.SSLError, FileNotFoundError, PermissionError)
 
@@ -204,9 +206,10 @@ def _parsed(answer: dict[str, Any]) -> StsSession:
             expires_at=issued["Expiration"].astimezone(UTC),
             assumed_role_arn=str(answer["AssumedRoleUser"]["Arn"]),
         )
-        if session.access_key_id and session.secret_access_key and session.session_token:
+        keys = session.access_key_id, issued["SecretAccessKey"], issued["SessionToken"]
+        if all(_WORD.fullmatch(key) for key in keys):
             return session
-        raise KeyError("blank")
+        raise KeyError("blank, or more than a word")
     except (KeyError, TypeError, AttributeError):
         raise ExchangeError(
             "STS answered without credentials",

@@ -373,6 +373,13 @@ async def test_a_part_of_the_token_in_a_message_is_redacted():
     assert error.reason == "AccessDenied: no … here"
 
 
+async def test_a_token_that_is_echoed_in_pieces_is_redacted():
+    head, rest = "h" * 40 + "." + "b" * 40, "c" * 40 + "." + "s" * 300
+    async with impostor(error_xml("AccessDenied", f"{head} {rest}"), status=403) as url:
+        error = await complaint(url, token=head + rest)
+    assert error.reason == "AccessDenied: … …"
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed_since_the_token_would_go_along(status):
     asked = []
@@ -392,6 +399,14 @@ async def test_a_redirect_is_not_followed_since_the_token_would_go_along(status)
 @pytest.mark.parametrize("blank", ["key", "secret", "token"])
 async def test_blank_credentials_are_never_taken(blank):
     async with impostor(session_xml(**{blank: ""})) as url:
+        error = await complaint(url)
+    assert error.code == "MalformedAnswer"
+
+
+@pytest.mark.parametrize("name", ["key", "secret", "token"])
+@pytest.mark.parametrize("more", ["&#10;[default]&#10;credential_process = x", " x", "\u00e9"])
+async def test_credentials_that_are_more_than_a_word_are_never_taken(name, more):
+    async with impostor(session_xml(**{name: f"A{more}"})) as url:
         error = await complaint(url)
     assert error.code == "MalformedAnswer"
 
