@@ -119,6 +119,10 @@ class Problem:
     expected: str
     hint: str = ""
 
+    def __post_init__(self) -> None:
+        # Its owner may call a key anything: nothing, a screenful, what a terminal obeys.
+        object.__setattr__(self, "key", tidy(self.key, most=200) or "''")
+
     def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
         return f"{self.source}: {self.key}: found {self.found}, expected {self.expected}{hint}"

@@ -99,6 +99,12 @@ def test_a_problem_says_where_what_and_what_instead():
     assert str(hinted).endswith("expected a known one; did you mean role?")
 
 
+@pytest.mark.parametrize(("key", "shown"), [("", "''"), ("a\x1b[2J", "a [2J"), ("k\n", "k")])
+def test_a_problem_is_one_line_whatever_its_key_is_called(key, shown):
+    assert str(Problem("f", key, "x", "y")) == f"f: {shown}: found x, expected y"
+    assert len(str(Problem("f", "k" * 9000, "x", "y"))) < 300
+
+
 def test_a_configuration_error_names_every_problem_on_a_line_of_its_own():
     other = Problem("IMDSD_REGION", "region", "''", "a region")
     error = ConfigurationError((PROBLEM, other))
