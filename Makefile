@@ -12,7 +12,7 @@ PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test soak lint coverage bench dist audit lock clean
+.PHONY: demo test soak fuzz lint coverage bench dist audit lock clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
@@ -23,6 +23,9 @@ test: $(VENV)/test.stamp            ## pass the tests
 
 soak: $(VENV)/test.stamp            ## half an hour of faults, and ninety days on the test clock
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
+
+fuzz: $(VENV)/test.stamp            ## half a million cases, and the table of docs/reliability.md
+	$(BIN)/python -m tests.fuzz
 
 lint: $(VENV)/dev.stamp             ## style, types and import contracts
 	$(BIN)/ruff format --check .
