@@ -156,7 +156,7 @@ def _has_children() -> bool:
 def _children() -> list[int]:
     """Return this process's own, those included that /proc hides where they are not dumpable.
 
-    Below such a one there may be more: they are its heirs' in turn, and so become ours.
+    What is below such a one becomes ours when it is killed.
     """
     task = Path(f"/proc/self/task/{os.getpid()}/children")
     with contextlib.suppress(OSError):  # a kernel without CONFIG_PROC_CHILDREN

@@ -9,7 +9,7 @@ import pytest
 from imdsd.cli import _asking
 from imdsd.cli import wait as waiting
 from imdsd.credentials import refresher, roles, schedule
-from imdsd.daemon import descriptors, service, telling
+from imdsd.daemon import descriptors, loop_errors, service, telling
 from imdsd.endpoints import container, imds
 from imdsd.endpoints.door import limits
 from imdsd.endpoints.upstream import holdings, passthrough, wire
@@ -19,7 +19,7 @@ from imdsd.sts import exchange, library
 from imdsd.tokens import http, shape, warden
 from tests.documents.blocks import ROOT
 
-WORDS = {1: "one", 2: "two", 4: "four", 5: "fifth"}
+WORDS = {1: "one", 2: "two", 4: "four", 5: "fifth", 30: "half a minute"}
 
 
 def kib(number: int) -> str:
@@ -112,6 +112,9 @@ SENTENCES = {
         f"A connection beyond the {limits.LIMITS.connections}th takes",
         f"{limits.LIMITS.spare_connections} at a time",
         f"| 409 | {events.EVENTS_LIMIT} events are set |",
+    ],
+    "docs/log-events.md": [
+        f"until there were enough for {WORDS[loop_errors.QUIET_SECONDS]}",
     ],
     "docs/metadata.md": [
         f"over at most {WORDS[wire._CONNECTIONS]} connections",

@@ -7,6 +7,7 @@ import resource
 from pathlib import Path
 
 from imdsd.daemon.descriptors import LEAST
+from tests.system.machine import need_root
 from tests.system.settings import role, settings
 
 MORE_THAN_ARE_LEFT = 20
@@ -63,6 +64,7 @@ async def exhaust(daemon):
 
 
 async def test_a_daemon_out_of_descriptors_says_so_once_and_serves_again(daemons, sandbox):
+    need_root()  # to see what a daemon has open
     daemon = await daemons.serve(settings(sandbox)).ready()
     kept = await asyncio.open_connection("127.0.0.1", daemon.port)
     assert await ask_again(*kept) == b"200"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imdsd.sandbox.faults import throttling
-from tests.system.machine import need_file
+from tests.system.machine import need_file, need_root
 from tests.system.settings import settings
 
 CLOSED = ("sh", "-c", 'exec "$0" "$@" 2>&-')
@@ -36,6 +36,7 @@ async def test_serving_does_not_depend_on_the_log(daemons, sandbox, prefix, log_
 
 
 async def test_no_file_takes_the_place_of_a_closed_stream(daemons, sandbox):
+    need_root()  # to see what a daemon has open
     daemon = await daemons.serve(settings(sandbox), prefix=ALL_CLOSED).ready()
     for number in range(3):
         assert Path(f"/proc/{daemon.pid}/fd/{number}").readlink() == Path("/dev/null")
