@@ -9,6 +9,7 @@ import structlog
 
 from imdsd.credentials.attempt import token_spent
 from imdsd.credentials.model import NEVER, D, Failure, Moment, RoleState, Snapshot
+from imdsd.credentials.news import News
 from imdsd.credentials.pacing import Pacing
 from imdsd.errors import RefreshError, Stage
 
@@ -50,7 +51,7 @@ class Refresher(Generic[D]):
         self._clock = workshop.clock
         self._pacing = Pacing(least_interval_seconds=workshop.least_interval_seconds)
         self._closed = False
-        self._told: tuple[RoleState, str] | None = None
+        self._news = News()
         self._running: asyncio.Task[RefreshError | None] | None = None
         self._settled = asyncio.Event()
         self.published = asyncio.Event()
@@ -200,7 +201,7 @@ class Refresher(Generic[D]):
         self.due = self._refresh_due(snapshot)
         self.refreshes += 1
         self.published.set()
-        self._told = None
+        self._news.over()
         self._failure = None
         log.info(
             "credentials_refreshed",
@@ -242,7 +243,7 @@ class Refresher(Generic[D]):
 
     def _report(self, error: RefreshError) -> None:
         # Credentials may have expired since the last try: that is news, though the reason is not.
-        news, self._told = (self.state, error.code) != self._told, (self.state, error.code)
+        news = self._news.is_new(self.state, error.code)
         for_a_person = self._pacing.denied or self.due is NEVER
         level = "debug" if not news else "error" if for_a_person else "warning"
         getattr(log, level)(

@@ -203,11 +203,29 @@ async def test_a_denied_role_is_not_hurried_by_a_retry_after(bench):
     assert refresher.seconds_until_due() == 48
 
 
-async def test_a_token_that_sts_would_refuse_is_minted_once_more(bench):
-    bench.source.next.append(web_identity_token(bench.clock, aud="somebody.else"))
+REFUSED_BEFORE_STS = {
+    "another audience": {"aud": "somebody.else"},
+    "expired": {"exp": START.timestamp() - 1},
+    "less than a minute of life": {"exp": START.timestamp() + 59},
+}
+refused = pytest.mark.parametrize(
+    "claims", REFUSED_BEFORE_STS.values(), ids=REFUSED_BEFORE_STS.keys()
+)
+
+
+@refused
+async def test_a_token_that_sts_would_refuse_is_minted_once_more(bench, claims):
+    bench.source.next.append(web_identity_token(bench.clock, **claims))
     refresher = bench.refresher()
     assert await refresher.refresh() is None
-    assert bench.source.minted == 2
+    assert (bench.source.minted, len(bench.exchange.asked)) == (2, 1)
+
+
+@refused
+async def test_a_second_one_is_the_last_of_the_attempt_and_never_reaches_sts(bench, claims):
+    bench.source.next.extend([web_identity_token(bench.clock, **claims)] * 3)
+    assert (await bench.refresher().refresh()).stage == "check"
+    assert (bench.source.minted, len(bench.exchange.asked)) == (2, 0)
 
 
 async def test_a_skewed_clock_is_told_of_once_and_refuses_nothing(bench):
@@ -448,6 +466,31 @@ async def test_each_change_of_state_is_told_once_an_expiry_between_two_tries_too
         ("warning", "expired"),
         ("debug", "expired"),
     ]
+
+
+async def told_of(refresher, failures, exchange):
+    exchange.next.extend(failures)
+    with capture_logs() as logs:
+        for _ in failures:
+            await refresher.refresh()
+    return [event["code"] for event in logs if event["log_level"] in ("warning", "error")]
+
+
+async def test_reasons_that_come_by_turns_are_told_once_each_until_a_success(bench):
+    refresher = await held(bench.refresher())
+    by_turns = [ExchangeError("502", code="502"), ExchangeError("503", code="503")] * 20
+    assert await told_of(refresher, by_turns, bench.exchange) == ["502", "503"]
+    await held(refresher)
+    assert await told_of(refresher, by_turns, bench.exchange) == ["502", "503"]
+
+
+async def test_an_sts_that_makes_reasons_up_fills_no_log_and_hides_no_change_of_state(bench):
+    refresher = await held(bench.refresher())
+    made_up = [ExchangeError(f"No{number}", code=f"No{number}") for number in range(100)]
+    assert len(await told_of(refresher, made_up, bench.exchange)) < 10
+    await bench.clock.advance(3600)
+    assert await told_of(refresher, made_up, bench.exchange) == ["No0"]
+    assert await told_of(refresher, [MALFORMED], bench.exchange) == ["Malformed"]
 
 
 async def test_requests_do_not_hurry_a_denied_role(bench):
