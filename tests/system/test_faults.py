@@ -100,6 +100,33 @@ async def test_credentials_of_another_role_are_counted_and_never_served(daemons,
     assert told["assumed_role_arn"].startswith("arn:aws:sts::123456789012:assumed-role/dev/")
 
 
+OTHERS = {
+    "another partition": "arn:aws-cn:sts::123456789012:assumed-role/dev/imdsd",
+    "another account": "arn:aws:sts::210987654321:assumed-role/dev/imdsd",
+    "another name": OTHER_SESSION,
+    "a longer name": "arn:aws:sts::123456789012:assumed-role/dev2/imdsd",
+    "another case": "arn:aws:sts::123456789012:assumed-role/Dev/imdsd",
+    "with the path": "arn:aws:sts::123456789012:assumed-role/team/dev/imdsd",
+    "the path alone": "arn:aws:sts::123456789012:assumed-role/team/imdsd",
+    "the role itself": "arn:aws:iam::123456789012:role/team/dev",
+    "a user": "arn:aws:sts::123456789012:federated-user/dev",
+    "no session": "arn:aws:sts::123456789012:assumed-role/dev/",
+    "nothing": "",
+}
+
+
+async def test_whatever_else_sts_says_it_assumed_is_refused(daemons, sandbox):
+    daemon = await daemons.serve(settings(sandbox)).ready()
+    held = await daemon.access_key_id()
+    for number, (what, arn) in enumerate(OTHERS.items(), start=1):
+        sandbox.sts.faults.once(faults.other_role(arn))
+        refused = await daemon.refresh()
+        assert (refused.status, refused.json["Code"]) == (503, "WrongRole"), what
+        assert f"STS returned credentials of {arn}" in refused.json["Message"], what
+        assert await daemon.access_key_id() == held, what
+        assert await daemon.metric("imdsd_wrong_role_total", role="dev") == number, what
+
+
 async def test_an_sts_that_is_away_is_recovered_from_by_the_cli(daemons, sandbox):
     async with Relay(sandbox.sts_url) as relay:
         text = settings(sandbox, role(sandbox, sts=relay.url))

@@ -13,6 +13,7 @@ from tests.system.settings import AUDIENCE, role, settings
 ORPHAN_SECONDS = 2.0
 NOISE_SECONDS = 3.0
 GAP_SECONDS = 5.0
+MOST_CALLS = 13
 JITTER_SECONDS = 1.0
 """How much later than another a mint may be noted that began as early after its start."""
 
@@ -119,9 +120,11 @@ async def test_twenty_kills_leave_first_mints_five_seconds_apart(daemons, sandbo
             lambda: time.monotonic() - born >= life_seconds,  # noqa: B023  # awaited right here
             what="its life is over",
         )
-        await daemon.kill()
+        await killed(daemon, family=descendants(daemon.pid))
     await daemons.serve(text).ready()
     mints = [float(line) for line in (daemons.place() / "mints").read_text().split()]
     gaps = [later - earlier for earlier, later in pairwise(mints)]
     assert len(mints) >= 2
     assert min(gaps) > GAP_SECONDS - JITTER_SECONDS
+    assert max(sum(first <= each < first + 60 for each in mints) for first in mints) <= MOST_CALLS
+    assert sandbox.sts.calls("AssumeRoleWithWebIdentity") <= len(mints)

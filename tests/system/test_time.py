@@ -8,45 +8,12 @@ import pytest
 
 from imdsd.clock import SystemClock
 from imdsd.sandbox.app import Sandbox, SandboxRole
-from tests.system.machine import FAKETIME, need_file
 from tests.system.settings import ARN, settings
+from tests.system.sky import Sky
 
 HOUR = 3600
 SERVE_MARGIN_SECONDS = 30
 DEMO_SESSION_SECONDS = 60
-
-
-class Sky:
-    """The wall clock of the sandbox and of the daemons: the real one, and what a test added."""
-
-    def __init__(self, place):
-        self._file = place / "clock"
-        self.clock = _Shifted()
-        self.set(0)
-
-    def set(self, seconds):
-        """Set the wall clock; the monotonic ones go on as they are."""
-        self.clock.shift = timedelta(seconds=seconds)
-        draft = self._file.with_name("clock.draft")
-        draft.write_text(f"{seconds:+}\n")
-        draft.rename(self._file)
-
-    @property
-    def variables(self):
-        """What puts a process under this sky."""
-        return {
-            "LD_PRELOAD": str(need_file(FAKETIME)),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-
-
-class _Shifted(SystemClock):
-    shift = timedelta(0)
-
-    def now(self):
-        return super().now() + self.shift
 
 
 @pytest.fixture

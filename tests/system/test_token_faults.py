@@ -1,15 +1,18 @@
 """A token source that fails, through the whole daemon."""
 
+import asyncio
 import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from imdsd.sandbox.app import SandboxRole
-from tests.system.machine import alive, as_user, eventually
+from tests.system.command import Command
+from tests.system.machine import alive, as_user, descendants, eventually
 from tests.system.settings import ARN, AUDIENCE, role, settings
 
 SOMEBODY = 54321
@@ -42,6 +45,7 @@ FAULTS = {
     "prints-garbage": mint("echo please log in", "'please log in', expected"),
     "prints-colours": mint(r"printf '\033[31mred\033[0m'", "escape sequences"),
     "prints-two-lines": mint("echo one; echo two", "2 lines"),
+    "prints-10-MB": mint("head -c 10000000 /dev/zero | tr '\\0' x", "more than 16384 bytes"),
     "prints-for-ever": mint("yes eyJhbGciOi", "more than 16384 bytes"),
     "asks-for-input": mint("read answer || exit 9", "ended with status 9"),
     "wrong-audience": check('cat "$0.audience"', "aud is 'somebody'"),
@@ -50,31 +54,6 @@ FAULTS = {
 }
 
 failing = pytest.mark.parametrize("case", FAULTS.values(), ids=FAULTS.keys())
-
-
-class Command:
-    """A token command whose behaviour a test can change while the daemon runs."""
-
-    def __init__(self, place, issuer):
-        self.path = place / "mint"
-        self._note("good", issuer.issue(AUDIENCE))
-        self._note("audience", issuer.issue("somebody"))
-        self._note("expired", issuer.issue(AUDIENCE, lifetime_seconds=-10))
-        self._note("brief", issuer.issue(AUDIENCE, lifetime_seconds=30))
-        self.mend()
-
-    def _note(self, name, token):
-        self.path.with_name(f"mint.{name}").write_text(token.reveal())
-
-    def becomes(self, script):
-        """Replace it by rename, since the old one may be running."""
-        draft = self.path.with_name("draft")
-        draft.write_text(f"#!/bin/sh\n{script}\n")
-        draft.chmod(0o755)
-        draft.rename(self.path)
-
-    def mend(self):
-        self.becomes('cat "$0.good"')
 
 
 @pytest.fixture
@@ -108,6 +87,38 @@ async def test_a_failing_command_takes_nothing_away(daemons, sandbox, command, c
     assert (await daemon.refresh()).status == 200
     assert await daemon.access_key_id() not in (held, None)
     assert (await daemon.role())["state"] == "ok"
+
+
+# What stays behind holds the command's stdout and stderr, so that waiting for those would not end.
+LEFT_BEHIND = {
+    "a child": "sleep 1000 &",
+    "a session of its own": "setsid sleep 1000 &",
+    "a daemon": "(setsid sleep 1000 &)",
+    "a daemon of a daemon": "(setsid sh -c '(setsid sleep 1000 &)' &)",
+    "one that is deaf": """(setsid sh -c 'trap "" TERM HUP INT; sleep 1000' &)""",
+    "many": "for i in 1 2 3 4 5 6 7 8; do setsid sleep 1000 & done",
+}
+THEN = {"success": 'cat "$0.good"', "failure": "exit 3", "death": "kill -SEGV $$"}
+
+
+async def test_a_command_leaves_no_process_and_no_descriptor_however_it_detached(
+    daemons, sandbox, command
+):
+    daemon = await daemons.serve(by_command(sandbox, command)).ready()
+    before = descriptors(daemon)
+    for left in LEFT_BEHIND.values():
+        for end, then in THEN.items():
+            command.becomes(f"{left}\n{then}")
+            assert (await daemon.refresh()).status == (200 if end == "success" else 503)
+            # What is dead but was not waited for counts too.
+            assert descendants(daemon.pid) == set(), (left, end)
+    assert descriptors(daemon) == before
+
+
+def descriptors(daemon):
+    """What a daemon has open, but for connections: those of clients come and go."""
+    links = [str(each.readlink()) for each in Path(f"/proc/{daemon.pid}/fd").iterdir()]
+    return sorted(link.partition(":")[0] for link in links if not link.startswith("socket:"))
 
 
 async def test_what_a_hanging_command_left_behind_is_killed(daemons, sandbox, command):
@@ -175,6 +186,59 @@ async def test_a_token_file_is_read_anew_for_each_refresh(daemons, sandbox):
     path.write_text(sandbox.issuer.issue(AUDIENCE).reveal())
     path.chmod(0o600)
     assert (await daemon.refresh()).status == 200
+
+
+def a_huge_one(path):
+    path.touch()
+    os.truncate(path, 10 * 1024**3)
+
+
+KINDS = {
+    "a directory": Path.mkdir,
+    "a FIFO": os.mkfifo,
+    "10737418240 bytes": a_huge_one,
+    "cannot be opened": lambda path: path.symlink_to(path),
+}
+
+
+async def test_whatever_stands_in_the_place_of_a_token_file_is_named_and_holds_up_nobody(
+    daemons, sandbox
+):
+    path = daemons.place() / "token"
+    path.write_text(sandbox.issuer.issue(AUDIENCE).reveal())
+    text = settings(sandbox, role(sandbox, token={"file": str(path)}))
+    daemon = await daemons.serve(text).ready()
+    held = await daemon.access_key_id()
+    for said, put in KINDS.items():
+        path.rename(path.with_name(f"before {said}"))
+        put(path)
+        failed = await daemon.refresh()
+        assert (failed.status, failed.json["Code"]) == (503, "MintFailed")
+        assert said in failed.json["Message"]
+        assert await daemon.access_key_id() == held
+    assert sandbox.sts.calls("AssumeRoleWithWebIdentity") == 1
+
+
+async def test_a_token_file_that_is_rotated_again_and_again_is_read_whole(daemons, sandbox):
+    path = daemons.place() / "token"
+    token = sandbox.issuer.issue(AUDIENCE).reveal()
+    path.write_text(token)
+    text = settings(sandbox, role(sandbox, token={"file": str(path)}))
+    daemon = await daemons.serve(text).ready()
+    over = asyncio.Event()
+
+    async def rotate():
+        while not over.is_set():
+            draft = path.with_name("draft")
+            draft.write_text(token)
+            draft.rename(path)
+            await asyncio.sleep(0)
+
+    rotating = asyncio.create_task(rotate())
+    for _ in range(20):
+        assert (await daemon.refresh()).status == 200
+    over.set()
+    await rotating
 
 
 async def test_a_token_from_a_variable_serves_one_long_session(daemons, sandbox):

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import html
-import ipaddress
 import json
+import socket
 import ssl
 import sys
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from imdsd.clock import SystemClock
 from imdsd.errors import DurationRefusedError, ExchangeError, Retry
@@ -24,6 +20,7 @@ from imdsd.sandbox import faults
 from imdsd.sandbox.app import Sandbox, SandboxRole
 from imdsd.secret import Secret
 from imdsd.sts import StsExchange
+from tests.fakes.certificate import write_certificate
 from tests.support import measured_environ, room
 
 ROLE = "arn:aws:iam::123456789012:role/dev"
@@ -255,6 +252,26 @@ async def test_an_sts_that_says_nothing_is_given_up_before_the_total_deadline(sa
     assert "Timeout" in error.reason
 
 
+@contextmanager
+def swallowing():
+    """A port whose queue is full: the kernel drops every further packet that asks for it."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def test_an_sts_that_no_packet_reaches_is_given_up_before_the_total_deadline():
+    with swallowing() as url:
+        error = await complaint(url)
+    assert error.code == "Unreachable"
+    assert "ConnectionTimeout" in error.reason
+
+
 # What STS says is not trusted
 
 
@@ -431,24 +448,8 @@ async def test_an_expiry_of_another_zone_is_brought_to_utc():
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate for 127.0.0.1 that nobody signed but itself, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stub")])
-    now = SystemClock().now()
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
     path = tmp_path_factory.mktemp("tls") / "stub.pem"
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(pem))
+    write_certificate(path, "127.0.0.1")
     return path
 
 

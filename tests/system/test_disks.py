@@ -1,0 +1,130 @@
+"""A disk that is full or read-only, under the log, the run-time directory or everything."""
+
+import signal
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from imdsd.sandbox import faults
+from tests.support import need
+from tests.system.machine import need_root
+from tests.system.settings import AUDIENCE, role, settings
+
+# A disk of 64 KiB over the run-time directory, with room for the log too; then the daemon.
+SMALL_DISK = """
+mount -t tmpfs -o size=64k,mode=700 tmpfs "$0" && exec "$@" 2> "$0/log"
+"""
+FILL = 'cat /dev/zero > "$0/filler" 2>/dev/null; ! echo more > "$0/more" 2>/dev/null'
+READ_ONLY_ROOT = 'mount -t tmpfs -o mode=700 tmpfs "$0" && mount -o remount,bind,ro / && exec "$@"'
+STOP_SECONDS = 5.0
+
+
+class Inside:
+    """The mount namespace of a daemon."""
+
+    def __init__(self, daemon, place):
+        self._enter = [need("nsenter"), "--target", str(daemon.pid), "--mount"]
+        self._place = place
+        self.path = Path(f"/proc/{daemon.pid}/root{place}")
+
+    def run(self, script):
+        subprocess.run([*self._enter, "sh", "-c", script, str(self._place)], check=True, timeout=30)
+
+
+@asynccontextmanager
+async def behind(daemons, text, script, *, place):
+    """A daemon in a mount namespace of its own; `place` is the script's first word."""
+    need_root()  # to mount
+    place.mkdir(mode=0o700, exist_ok=True)
+    prefix = [need("unshare"), "--mount", "sh", "-c", script, str(place)]
+    daemon = daemons.serve(text, prefix=prefix)
+    inside = Inside(daemon, place)
+    daemon.directory = Path(f"/proc/{daemon.pid}/root{daemon.directory}")
+    yield daemon, inside
+
+
+async def refreshed(daemon):
+    """See that a refresh replaces what is held, and return the access key id."""
+    held = await daemon.access_key_id()
+    assert (await daemon.refresh()).status == 200
+    anew = await daemon.access_key_id()
+    assert anew not in (held, None)
+    return anew
+
+
+async def ended_in_order(daemon):
+    daemon.send(signal.SIGTERM)
+    assert await daemon.ended() == 0
+
+
+async def test_a_disk_that_fills_up_has_no_effect_on_serving(daemons, sandbox):
+    run = daemons.place() / "run"
+    async with behind(daemons, settings(sandbox), SMALL_DISK, place=run) as (daemon, inside):
+        await daemon.ready()
+        inside.run(FILL)
+        held = await refreshed(daemon)
+        sandbox.sts.faults.always(faults.throttling())
+        assert (await daemon.refresh()).status == 503
+        assert await daemon.access_key_id() == held
+        lost = (inside.path / "log").read_text()
+
+        # With room again the log goes on, and what nobody could write meanwhile is not repeated.
+        sandbox.sts.faults.clear()
+        inside.run('rm "$0/filler"')
+        await refreshed(daemon)
+        log = (inside.path / "log").read_text()
+        assert "credentials_refreshed" in log.removeprefix(lost)
+        assert "Traceback" not in log
+        await ended_in_order(daemon)
+
+
+async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
+    """The bearer is there, from the daemon before; no room is left to write it again."""
+    run = daemons.place() / "run"
+    text = settings(sandbox)
+    async with behind(daemons, text, SMALL_DISK, place=run) as (daemon, inside):
+        await daemon.ready()
+        bearer = daemon.bearer
+        # Two daemons, one after the other, on one disk: the second enters the namespace.
+        keeper = subprocess.Popen(
+            [*inside._enter, "sleep", "60"], stdin=subprocess.DEVNULL, cwd="/"
+        )
+        try:
+            await daemon.kill()
+            enter = [need("nsenter"), "--target", str(keeper.pid), "--mount"]
+            script = 'cat /dev/zero > "$0/filler" 2>/dev/null; truncate -s -16K "$0/filler"'
+            subprocess.run([*enter, "sh", "-c", script, str(run)], check=True, timeout=30)
+            again = daemons.serve(text, prefix=enter)
+            again.directory = Path(f"/proc/{keeper.pid}/root{run}")
+            await again.ready()
+            assert again.bearer == bearer
+            await ended_in_order(again)
+        finally:
+            keeper.kill()
+            keeper.wait()
+
+
+async def test_a_root_that_is_read_only_has_no_effect_on_serving(daemons, sandbox):
+    """From the start, with a run-time directory on another disk, as hardened machines have it."""
+    run = daemons.place() / "run"
+    async with behind(daemons, settings(sandbox), READ_ONLY_ROOT, place=run) as (daemon, _):
+        await daemon.ready()
+        await refreshed(daemon)
+        assert "Traceback" not in daemon.log
+        await ended_in_order(daemon)
+
+
+async def test_a_disk_that_turns_read_only_has_no_effect_on_serving(daemons, sandbox):
+    """As the kernel does to a file system with errors, the run-time directory included."""
+    run = daemons.place() / "run"
+    command = {"command": ["cat", str(daemons.place() / "token")]}
+    (daemons.place() / "token").write_text(sandbox.issuer.issue(AUDIENCE).reveal())
+    text = settings(sandbox, role(sandbox, token=command))
+    async with behind(daemons, text, 'exec "$@"', place=run) as (daemon, inside):
+        await daemon.ready()
+        inside.run('mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"')
+        await refreshed(daemon)
+        done = await daemons.cli("status")
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in daemon.log
+        await ended_in_order(daemon)
