@@ -94,8 +94,7 @@ class Connection(asyncio.Protocol):
             self._handler.data_received(data)
         except ValueError:
             # The pure-Python parser has int() read any length; that takes 4300 digits at most.
-            self._table.enter(self, self._table.farewell)
-            self._part(_NO_HTTP)
+            self._dismiss(_NO_HTTP)
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that has said all and waits for its answer."""
@@ -156,7 +155,7 @@ class Connection(asyncio.Protocol):
         """End the connection: its time in this phase is over."""
         if phase is self._table.head and self._heard and not self._transport.is_closing():
             self._closed("slow_head")
-            self._tell_slow()
+            self._dismiss(_TOO_SLOW)
             return
         reasons = {
             self._table.head: "silent",
@@ -202,14 +201,16 @@ class Connection(asyncio.Protocol):
         if self.phase is not None and self.phase is not self._table.farewell:
             self._table.enter(self, phase)
 
-    def _tell_slow(self) -> None:
-        # Who trickles is many: no more of them may stay to read it than there is room for.
+    def _dismiss(self, words: bytes) -> None:
+        # Who errs may be many: no more of them may stay to read it than there is room for.
         if self._table.has_spare():
             self._table.enter(self, self._table.farewell)
-            self._part(_TOO_SLOW)
-        else:
-            self._transport.write(_TOO_SLOW)
-            self._transport.close()
+            self._part(words)
+            return
+        self._table.leave(self)
+        self._transport.write(words)
+        # What the kernel does not take at once would keep the connection for as long as it likes.
+        self._transport.abort()
 
     def _part(self, words: bytes) -> None:
         if not self._parted:
