@@ -66,7 +66,7 @@ class Service:
 
     def begin(self) -> None:
         """Mint the token that shall have expired when a case needs it."""
-        self._short = self._mint(_SHORT_SECONDS)
+        self._short = self.mint(_SHORT_SECONDS)
 
     def ask(self, method: str, path: str, **headers: str) -> Answer:
         """Make one ordinary request."""
@@ -79,6 +79,13 @@ class Service:
         """Read metadata with a valid token."""
         return self.ask(method, path, **{TOKEN_HEADER: self.fact("token")})
 
+    def mint(self, ttl_seconds: int) -> str:
+        """Return a new IMDS token."""
+        answer = self.ask("PUT", "/latest/api/token", **{TTL_HEADER: str(ttl_seconds)})
+        if answer.status != 200:
+            raise NoAnswerError(f"PUT /latest/api/token is {answer.status}, expected a token")
+        return answer.body.decode("latin-1")
+
     def _found(self, name: str) -> str:
         place = self.place
         if name in _LEAVES:
@@ -90,7 +97,7 @@ class Service:
             "forged_token": self._forged,
             "host": lambda: place.authority,
             "port": lambda: str(place.port),
-            "token": lambda: self._mint(21600),
+            "token": lambda: self.mint(21600),
         }
         if name in simple:
             return simple[name]()
@@ -102,19 +109,13 @@ class Service:
             raise LackingError(f"{{{name}}}: {path} is {answer.status}, expected a value")
         return answer.body.decode()
 
-    def _mint(self, ttl_seconds: int) -> str:
-        answer = self.ask("PUT", "/latest/api/token", **{TTL_HEADER: str(ttl_seconds)})
-        if answer.status != 200:
-            raise NoAnswerError(f"PUT /latest/api/token is {answer.status}, expected a token")
-        return answer.body.decode("latin-1")
-
     def _forged(self) -> str:
         token = self.fact("token")
         at = len(token) * 3 // 4
         return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
 
     def _expired(self) -> str:
-        token = self._short or self._mint(_SHORT_SECONDS)
+        token = self._short or self.mint(_SHORT_SECONDS)
         for _ in range(_TRIES):
             if self.ask("GET", "/latest/", **{TOKEN_HEADER: token}).status == 401:
                 return token

@@ -15,6 +15,7 @@ _LEAST_REASON = 20
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _KINDS = {
     str: "text",
+    float: "a number",
     int: "a whole number",
     bool: "true or false",
     list: "a list",

@@ -96,7 +96,7 @@ class _Reader:
         """Return the next final answer; one that only announces it is passed over."""
         while True:
             head = self._until_blank_line()
-            version, status, headers = _parse(head)
+            version, status, headers = parse_head(head)
             if status >= 200:
                 break
         found = Answer(version, status, headers, b"")
@@ -143,7 +143,8 @@ class _Reader:
         return bool(part) and len(self._held) < _MOST_BYTES
 
 
-def _parse(head: bytes) -> tuple[str, int, tuple[tuple[str, str], ...]]:
+def parse_head(head: bytes) -> tuple[str, int, tuple[tuple[str, str], ...]]:
+    """Return version, status and headers; raise `NoAnswerError` for what is no HTTP."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     status = rest[:3]
