@@ -6,17 +6,18 @@ import itertools
 
 import pytest
 
+from benchmarks import faults, recovery
 from imdsd.cli import _asking
 from imdsd.cli import wait as waiting
 from imdsd.credentials import refresher, roles, schedule
-from imdsd.daemon import descriptors, loop_errors, service, telling
+from imdsd.daemon import descriptors, listeners, loop_errors, service, telling
 from imdsd.endpoints import container, imds
 from imdsd.endpoints.door import limits
 from imdsd.endpoints.upstream import holdings, passthrough, wire
 from imdsd.host import runtime_directory
 from imdsd.metadata import events
 from imdsd.sts import exchange, library
-from imdsd.tokens import http, shape, warden
+from imdsd.tokens import claims, http, shape, warden
 from tests.documents.blocks import ROOT
 
 WORDS = {1: "one", 2: "two", 4: "four", 5: "fifth", 30: "half a minute"}
@@ -123,6 +124,19 @@ SENTENCES = {
         (
             f"A value may have {kib(wire.ANSWER_CAP_BYTES)}; {holdings.MOST_LEAVES} values and "
             f"{holdings.MOST_BYTES // 1024**2} MiB are held"
+        ),
+    ],
+    "docs/reliability.md": [
+        f"until {schedule.SERVE_MARGIN_SECONDS:g} seconds before their own end",
+        f"at most {kib(warden.OUTPUT_CAP_BYTES)} are read",
+        f"under {claims.LEAST_LIFE.total_seconds():g} s of life",
+        f"waited for {listeners.BUSY_SECONDS:g} s, then exit 1",
+        f"asked once more with {schedule.shorter_duration(43200, renewable=True)}",
+        f"Target: at most {faults.MOST_LINES} lines in the minute",
+        f"Target: {recovery.RECOVERED_SECONDS:g} s where nothing or little is held",
+        (
+            f"Targets: {recovery.ASKED_SECONDS:g} s with a request, "
+            f"{recovery.RECOVERED_SECONDS:g} s without"
         ),
     ],
     "docs/token-sources.md": [
