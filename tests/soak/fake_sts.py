@@ -54,7 +54,7 @@ class Account:
     calls: int = 0
     calls_today: int = 0
     sessions: int = 0
-    given_at: float | None = None
+    given_at: tuple[float, int] | None = None
     expires_at: object = None
     with_wrong_clock: bool = False
     closest_seconds: float = field(default=float("inf"))
@@ -93,6 +93,11 @@ class World:
         self.forced = 0
         """How often somebody had every role refreshed at once, which no interval bounds."""
 
+    @property
+    def events(self):
+        """Count what may bring a refresh forward though no fault is there."""
+        return self.time.jumps + self.forced
+
 
 class Source:
     description = "a source of the soak"
@@ -122,7 +127,7 @@ class Exchange:
     async def exchange(self, token, *, role_arn, duration_seconds, **_parameters):
         self._account.calls += 1
         self._account.calls_today += 1
-        started_with = self._world.fault
+        started_with, events = self._world.fault, self._world.events
         await self._world.time.clock.sleep(started_with.takes_seconds if started_with else 0.2)
         # Packets that were lost are sent again: who still waits when a fault ends is answered.
         fault = self._world.fault
@@ -137,20 +142,22 @@ class Exchange:
         life = (fault and fault.session_seconds) or duration_seconds
         expires_at = self._world.time.now() + timedelta(seconds=life)
         if not spoiled:
-            self._note(expires_at)
+            self._note(expires_at, events)
         name = role_arn.rpartition("/")[2]
         arn = (fault and fault.session_arn) or f"arn:aws:sts::123456789012:assumed-role/{name}/box"
         key = f"ASIA{self._key}{self._account.calls:06}"
         return FakeSession(key, Secret("secret"), Secret("token"), expires_at, arn)
 
-    def _note(self, expires_at):
+    def _note(self, expires_at, events_before):
         account, world = self._account, self._world
-        now = (world.time.clock.monotonic(), world.time.jumps, world.forced)
+        now = world.time.clock.monotonic()
         account.with_wrong_clock = world.time.ahead_seconds > 0
-        # With a clock that is ahead, a daemon may have to refuse what it gets.
-        usual = not account.with_wrong_clock
-        if usual and account.given_at and account.given_at[1:] == now[1:]:
-            account.closest_seconds = min(account.closest_seconds, now[0] - account.given_at[0])
-        account.given_at = now
+        # With a clock that is ahead, a daemon may have to refuse what it gets; one that jumps in
+        # the middle of an attempt makes what comes of it old.
+        if account.given_at is not None and not account.with_wrong_clock:
+            given_at, events = account.given_at
+            if events == world.events:
+                account.closest_seconds = min(account.closest_seconds, now - given_at)
+        account.given_at = (now, events_before)
         account.expires_at = expires_at
         account.sessions += 1
