@@ -17,6 +17,7 @@ NEEDS = frozenset(
         "GitHub",
         "PyPI",
         "a cluster",
+        "a quiet machine",
         "an EC2 instance",
         "an Ona environment",
         "systemd",
