@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -31,15 +32,15 @@ TOKEN_PUTS = 100_000
 PER_SECOND = 200
 MOST_MILLISECONDS = 100
 _SECONDS = 5.0
-_RELOAD_SECONDS = 0.2
+_REFRESH_SECONDS, _RELOAD_SECONDS = 0.1, 0.2
 _DAEMON, _PLAIN = "imdsd", "aiohttp alone"
 _CONTAINER, _IMDS = "container", "IMDS"
 
-_QUIET, _REFRESH, _RELOAD = "quiet", "refreshes, one after the other", "reloads, five a second"
+_QUIET, _REFRESH, _RELOAD = "quiet", "refreshes, ten a second", "reloads, five a second"
 _SILENT = f"{CONNECTIONS:,} half-open connections".replace(",", " ")
 _SLOW = f"{CONNECTIONS:,} of slow-loris".replace(",", " ")
 _PUTS = f"{TOKEN_PUTS:,} token PUTs".replace(",", " ")
-_DOWN = "STS down, refresh after refresh"
+_DOWN = "STS down, ten tries a second"
 _FLOODS = {_SILENT: "silent", _SLOW: "slow-loris", _PUTS: "token-puts"}
 
 
@@ -53,8 +54,8 @@ class Seen:
 
     @classmethod
     def of(cls, taken: list[float], failed: list[str]) -> Seen:
-        """Sum up; who got no answer has waited for as long as a client waits."""
-        most = max(taken, default=float("nan"))
+        """Sum up; who got no answer is counted apart."""
+        most = max(taken, default=math.inf)
         cuts = quantiles(taken, n=100, method="inclusive") if len(taken) > 1 else [most] * 99
         return cls((cuts[49], cuts[98], most), len(taken) + len(failed), tuple(failed))
 
@@ -128,13 +129,16 @@ def _row(server: str, situation: str, face: str, seen: list[Seen]) -> list[str]:
         situation,
         server,
         face,
-        middle(p50, digits=1),
-        middle(p99, digits=1),
-        spread(p99, digits=1),
-        f"{max(most):.0f}",
+        *_shown(p50, p99, most),
         f"{failed} of {asked}",
         verdict(median(p99), most=MOST_MILLISECONDS) if server == _DAEMON else "",
     ]
+
+
+def _shown(p50: list[float], p99: list[float], most: list[float]) -> list[str]:
+    if math.inf in most:
+        return ["no answer", "", "", ""]
+    return [middle(p50, digits=1), middle(p99, digits=1), spread(p99, digits=1), f"{max(most):.0f}"]
 
 
 def _requests(daemon: Daemon) -> dict[str, bytes]:
@@ -179,6 +183,7 @@ def _refreshing(daemon: Daemon) -> Iterator[Callable[[], None]]:
         # Without STS the answer is 503.
         with contextlib.suppress(SystemExit):
             daemon.ask("/refresh", method="POST")
+        time.sleep(_REFRESH_SECONDS)
 
     with _repeating(refresh):
         yield _a_while
