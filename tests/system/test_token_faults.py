@@ -110,9 +110,20 @@ async def test_a_command_leaves_no_process_and_no_descriptor_however_it_detached
         for end, then in THEN.items():
             command.becomes(f"{left}\n{then}")
             assert (await daemon.refresh()).status == (200 if end == "success" else 503)
-            # What is dead but was not waited for counts too.
+            # What is dead but was not waited for counts too, and what found another parent.
             assert descendants(daemon.pid) == set(), (left, end)
+            assert at_work_in(daemons.place()) == {daemon.pid}, (left, end)
     assert descriptors(daemon) == before
+
+
+def at_work_in(place):
+    """Every process that has this working directory, as a daemon and all it starts do."""
+    found = set()
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if each.readlink() == place:
+                found.add(int(each.parent.name))
+    return found
 
 
 def descriptors(daemon):
