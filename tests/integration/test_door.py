@@ -216,6 +216,17 @@ def test_more_slow_heads_than_may_stay_are_told_too(door):
     door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
+def test_a_client_that_left_in_the_middle_of_a_head_saves_no_other_from_its_deadline(door):
+    async def scenario(service):
+        gone = await service.client(b"GET / HT")
+        slow = await service.client(b"GET / HT")
+        gone.close()
+        assert (await slow.hear()).startswith(b"HTTP/1.1 408 ")
+        assert service.closed("slow_head") == 2
+
+    door(scenario, replace(PATIENT, head_seconds=SOON))
+
+
 def test_a_head_that_trickles_gains_no_time_by_it(door):
     async def scenario(service):
         client = await service.client()

@@ -173,7 +173,8 @@ class _Run:
         broken = [*self._judge.broken, *self._course.grown(), *_left(before, after)]
         if not daemon.running:
             broken.append(f"the daemon ended with {daemon.process.returncode}")
-        broken += [f"log: {event}" for event in daemon.events("refresh_crashed")]
+        for defect in ("refresh_crashed", "loop_error"):
+            broken += [f"log: {event}" for event in daemon.events(defect)]
         return Result(
             seconds=seconds,
             judge=self._judge,

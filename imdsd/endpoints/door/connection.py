@@ -217,4 +217,7 @@ class Connection(asyncio.Protocol):
             self._parted = True
             self._transport.write(words)
             if self._transport.can_write_eof():
-                self._transport.write_eof()
+                try:
+                    self._transport.write_eof()
+                except OSError:  # the words met nobody: the client had closed
+                    self._transport.abort()
