@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.fuzz.runner import run_all, shares, table
+from tests.fuzz.runner import HEAD, last_row, row, run_all, shares
 from tests.fuzz.target import SHARES
 
 CASES = 500_000
@@ -18,12 +18,17 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=CASES, help="in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of both engines (default: 1)")
     asked = parser.parse_args()
-    outcomes = run_all(list(shares(asked.cases, asked.targets or SHARES)), seed=asked.seed)
-    print(table(outcomes))
-    for outcome in outcomes:
-        if not outcome.passed:
-            print(f"\n{outcome.target} by {outcome.engine}: {outcome.report}", file=sys.stderr)
-    return 0 if all(outcome.passed for outcome in outcomes) else 1
+    plan = list(shares(asked.cases, asked.targets or SHARES))
+    outcomes = []
+    print(HEAD)
+    for outcome in run_all(plan, seed=asked.seed):
+        outcomes.append(outcome)
+        print(row(outcome), flush=True)
+    print(last_row(outcomes))
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in failed:
+        print(f"\n{outcome.target} by {outcome.engine}: {outcome.report}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ ENGINES = ("hypothesis", "atheris")
 HYPOTHESIS_SHARE = 0.1
 """Its cases take milliseconds to make, and each says more."""
 
+HEAD = "| target | engine | cases | seconds | crashes |\n|---|---|---:|---:|---:|"
+"""Of the table in docs/reliability.md."""
+
 _LONGEST_SECONDS = 3600
 _SHOWN_BYTES = 2000
 
@@ -51,10 +54,10 @@ def shares(cases: int, targets: Iterable[str] = SHARES) -> Iterator[tuple[str, s
 
 def run_all(
     plan: Sequence[tuple[str, str, int]], *, seed: int, crashes: Path = CRASHES
-) -> list[Outcome]:
-    """Run every share, as many at a time as there are processors, the greatest first."""
+) -> Iterator[Outcome]:
+    """Run every share, as many at a time as there are processors, and return them in their order."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda each: run(*each, seed=seed, crashes=crashes), plan))
+        yield from pool.map(lambda each: run(*each, seed=seed, crashes=crashes), plan)
 
 
 def run(target: str, engine: str, cases: int, *, seed: int, crashes: Path = CRASHES) -> Outcome:
@@ -105,13 +108,14 @@ def _report(done: subprocess.CompletedProcess[bytes], found: Iterable[Path], cou
     return f"exit {done.returncode} after {counted} cases\n{said}{cases}"
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Return the outcomes as docs/reliability.md shows them."""
-    head = ("| target | engine | cases | seconds | crashes |", "|---|---|---:|---:|---:|")
-    rows = [
-        f"| {o.target} | {o.engine} | {o.cases} | {o.seconds:.0f} | {len(o.crashes)} |"
-        for o in outcomes
-    ]
+def row(outcome: Outcome) -> str:
+    """Return an outcome as a row below `HEAD`."""
+    found = len(outcome.crashes)
+    named = f"| {outcome.target} | {outcome.engine} |"
+    return f"{named} {outcome.cases} | {outcome.seconds:.0f} | {found} |"
+
+
+def last_row(outcomes: Sequence[Outcome]) -> str:
+    """Return the sum of them all."""
     cases, crashes = sum(o.cases for o in outcomes), sum(len(o.crashes) for o in outcomes)
-    seconds = sum(o.seconds for o in outcomes)
-    return "\n".join([*head, *rows, f"| all | | {cases} | {seconds:.0f} | {crashes} |"])
+    return f"| all | | {cases} | {sum(o.seconds for o in outcomes):.0f} | {crashes} |"
