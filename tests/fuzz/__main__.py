@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.fuzz.runner import HEAD, last_row, row, run_all, shares
+from benchmarks import report
+from tests.fuzz.runner import COLUMNS, Outcome, cells, run_all, shares, sums
 from tests.fuzz.target import SHARES
 
 CASES = 500_000
@@ -17,14 +18,18 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(SHARES))
     parser.add_argument("--cases", type=int, default=CASES, help="in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of both engines (default: 1)")
+    parser.add_argument("--write", action="store_true", help=f"into {report.RELIABILITY.name}")
     asked = parser.parse_args()
+    outcomes: list[Outcome] = []
+    print(*COLUMNS, sep="\t")
     plan = list(shares(asked.cases, asked.targets or SHARES))
-    outcomes = []
-    print(HEAD)
     for outcome in run_all(plan, seed=asked.seed):
         outcomes.append(outcome)
-        print(row(outcome), flush=True)
-    print(last_row(outcomes))
+        print(*cells(outcome), sep="\t", flush=True)
+    rows = [*map(cells, outcomes), sums(outcomes)]
+    print(*rows[-1], sep="\t")
+    if asked.write:
+        report.write([report.Table("fuzzing", COLUMNS, rows, document=report.RELIABILITY)])
     failed = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in failed:
         print(f"\n{outcome.target} by {outcome.engine}: {outcome.report}", file=sys.stderr)

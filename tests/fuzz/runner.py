@@ -19,7 +19,7 @@ ENGINES = ("hypothesis", "atheris")
 HYPOTHESIS_SHARE = 0.1
 """Its cases take milliseconds to make, and each says more."""
 
-HEAD = "| target | engine | cases | seconds | crashes |\n|---|---|---:|---:|---:|"
+COLUMNS = ("target", "engine", "cases", "seconds", "crashes")
 """Of the table in docs/reliability.md."""
 
 _LONGEST_SECONDS = 3600
@@ -108,14 +108,13 @@ def _report(done: subprocess.CompletedProcess[bytes], found: Iterable[Path], cou
     return f"exit {done.returncode} after {counted} cases\n{said}{cases}"
 
 
-def row(outcome: Outcome) -> str:
-    """Return an outcome as a row below `HEAD`."""
-    found = len(outcome.crashes)
-    named = f"| {outcome.target} | {outcome.engine} |"
-    return f"{named} {outcome.cases} | {outcome.seconds:.0f} | {found} |"
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """Return an outcome as a row of the table."""
+    seconds, crashes = f"{outcome.seconds:.0f}", str(len(outcome.crashes))
+    return outcome.target, outcome.engine, str(outcome.cases), seconds, crashes
 
 
-def last_row(outcomes: Sequence[Outcome]) -> str:
-    """Return the sum of them all."""
+def sums(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return the last row, of them all."""
     cases, crashes = sum(o.cases for o in outcomes), sum(len(o.crashes) for o in outcomes)
-    return f"| all | | {cases} | {sum(o.seconds for o in outcomes):.0f} | {crashes} |"
+    return "all", "both", str(cases), f"{sum(o.seconds for o in outcomes):.0f}", str(crashes)

@@ -147,6 +147,10 @@ def _file(
     return text.encode() + b"\0" + "\n".join(variables).encode("utf-8", "surrogatepass")
 
 
+def _token_table(settings: list[tuple[str, object]]) -> bytes:
+    return _file([(("token", key), value) for key, value in settings], [f'arn = "{_ARN}"'], [])
+
+
 _HEADINGS = {
     "listen": "[listen]",
     "role": "[[role]]",
@@ -162,6 +166,11 @@ _LIKELY = (
     ["a"], 900, 43201, "10.0.0.1", "02:00:00:00:00:01", '{"Statement": []}', "{host}", "auto", "/dev/null",
     "command", ["get", "{audience}"], f"https://{CANARY}@", f"//{CANARY}@h", f"eyJ.{CANARY}", "us-gov-west-1",
     "fd00::1", "169.254.169.254:80", "~/x", "sg-0123456789abcdef0", {"latest/x": "y"}, [{"kind": "x"}],
+)  # fmt: skip
+_SECRET_SETTINGS = (
+    ("url", f"https://u:{CANARY}@h.example"), ("url", f"https://h example/?k={CANARY}"), ("url", f"http://h/?{CANARY}"),
+    ("url", f"https://{CANARY}@"), ("url", f"//{CANARY}@h"), ("headers", {"X-Key": CANARY}), ("headers", {"X Key": CANARY}),
+    ("headers", {"": CANARY}), ("headers", {"X-Key": [CANARY]}), ("headers", {"X-Key": f"{CANARY}\n"}), ("headers", {"a": {"b": CANARY}}),
 )  # fmt: skip
 _VARIABLES = (
     f"IMDSD_ROLE_ARN={_ARN}", "IMDSD_LISTEN=127.0.0.1:1,", "IMDSD_ROLE_ARM=x", "AWS_REGION=", "AWS_REGION=x y",
@@ -199,6 +208,7 @@ TARGET = Target(
             st.sampled_from(([f'arn = "{_ARN}"'], [f'arn = "{_ARN}"'], [], ["x = 1"])),
             st.lists(st.sampled_from(_VARIABLES), max_size=2),
         ),
+        st.lists(st.sampled_from(_SECRET_SETTINGS), min_size=1, max_size=2).map(_token_table),
         spoiled(st.sampled_from(_SEEDS)),
     ),
     seeds=_SEEDS,
