@@ -229,6 +229,8 @@ class Refresher(Generic[D]):
         self._failed(RefreshError(reason, code=_CRASH, stage=self.attempt.stage))
 
     def _failed(self, error: RefreshError) -> None:
+        # What failed is remembered, not the way it came: that would keep a whole client of STS.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         self._failure = Failure(error, self._clock.now())
         self.failures += 1
         pause = self._pacing.failed(error, self.remaining_seconds, draw=self._workshop.draw())

@@ -80,6 +80,15 @@ async def test_a_failure_leaves_what_is_held_in_service_until_thirty_seconds_bef
     assert refresher.remaining_seconds == 0
 
 
+async def test_a_failure_that_is_remembered_keeps_nothing_of_the_way_it_came(bench):
+    bench.exchange.always = ExchangeError("STS could not be reached", code="Unreachable")
+    bench.exchange.always.__cause__ = OSError("reset")
+    refresher = bench.refresher()
+    await refresher.refresh()
+    error = refresher.failure.error
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
 async def test_nothing_yet_is_starting_even_while_attempts_fail(bench):
     bench.source.next.append(MintError("command not found: gitpod"))
     refresher = bench.refresher()
