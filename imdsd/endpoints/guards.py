@@ -63,8 +63,8 @@ def _browser(request: Request) -> Refusal | None:
 
 def _target(request: Request) -> Refusal | None:
     """Let origin form pass (RFC 9112, section 3.2.1), in printable ASCII."""
-    path = request.path
-    if path.startswith("/") and all("!" <= character <= "~" for character in path):
+    target = request.path + request.query
+    if target.startswith("/") and all("!" <= character <= "~" for character in target):
         return None
     return Refusal("target", 400, "the request target is not a plain path")
 

@@ -37,13 +37,14 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: `path` is raw, without the query. The body is whole, and does not print."""
+    """One request, its path and query raw. The body is whole, and does not print."""
 
     method: str
     path: str
     headers: CIMultiDictProxy[str]
     connection: Connection
     body: bytes = field(default=b"", repr=False)
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)

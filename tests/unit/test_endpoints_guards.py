@@ -171,3 +171,13 @@ def test_a_listener_is_known_by_its_address_and_the_loopback_names():
     names = host_names([("169.254.169.254", 80)])
     assert {"169.254.169.254", "169.254.169.254:80", "localhost", "[::1]:80"} <= names
     assert "[fd00:ec2::254]:80" in host_names([("fd00:ec2::254", 80)])
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [(b"?a=b", 200), (b"?a=\xe9", 400), (b"?a=\xc3\xa9", 400), (b"?\xff", 400)],
+)
+async def test_a_query_is_ascii_as_the_path_is(served, query, status):
+    fields = f"Host: localhost\r\nAuthorization: {BEARER.reveal()}\r\nConnection: close\r\n\r\n"
+    reply = await served.send(b"GET /v1/credentials" + query + b" HTTP/1.1\r\n" + fields.encode())
+    assert reply.status == status

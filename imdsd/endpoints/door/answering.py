@@ -166,13 +166,13 @@ class Door:
         handler = incoming.protocol
         assert isinstance(handler, _Handler)  # noqa: S101  # the only kind there is
         connection = handler.connection
-        path = incoming.raw_path.partition("?")[0]
+        path, _, query = incoming.raw_path.partition("?")
         name, endpoint = self._route(path)
         body = await _take_in(incoming, connection, invited=endpoint is self._events)
         if isinstance(body, Answer):
             answer, ends = body, True
         else:
-            request = Request(incoming.method, path, incoming.headers, connection, body)
+            request = Request(incoming.method, path, incoming.headers, connection, body, query)
             answer, ends = await self._answer(request, name, endpoint)
         self._metrics.answered(name, answer.status)
         response = _response(answer, "EC2ws" if name == "imds" else "imdsd")
