@@ -12,7 +12,7 @@ PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test soak fuzz lint coverage bench dist audit lock clean
+.PHONY: demo test soak fuzz lint coverage bench fleet dist audit lock clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
@@ -39,6 +39,9 @@ coverage: $(VENV)/test.stamp        ## report what `make test CI=true` covered
 
 bench: $(VENV)/test.stamp           ## measure, and print the tables of docs/performance.md
 	$(BIN)/python -m benchmarks
+
+fleet: $(VENV)/dev.stamp            ## simulate fleets; write docs/fleet.json, tables and plots
+	$(BIN)/python -m benchmarks.fleet
 
 dist: $(VENV)/test.stamp            ## build wheel, sdist and the bill of what an install brings
 	rm -rf dist

@@ -71,13 +71,16 @@ def write(tables: Iterable[Table]) -> None:
     texts: dict[Path, str] = {}
     for table in tables:
         document = table.document
-        text = texts.get(document) or _replace(document.read_text("utf-8"), "machine", machine())
-        texts[document] = _replace(text, table.name, table.as_markdown())
+        text = texts.get(document) or replace_marked(
+            document.read_text("utf-8"), "machine", machine()
+        )
+        texts[document] = replace_marked(text, table.name, table.as_markdown())
     for document, text in texts.items():
         document.write_text(text, encoding="utf-8")
 
 
-def _replace(text: str, name: str, content: str) -> str:
+def replace_marked(text: str, name: str, content: str) -> str:
+    """Return the text with this content where it is marked for it."""
     marked = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     replaced, count = marked.subn(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
     if count != 1:

@@ -26,7 +26,8 @@ FLEET = 10_000
 """The fleet of the plots and of what is compared."""
 
 # A short session's outage is a million calls in vain: told of fleets up to this size.
-_LARGEST_IN_VAIN = 10_000
+_LARGEST_IN_VAIN = 1_000
+BOOT_WINDOW_SECONDS = 2
 _SWEPT = (450, 900, 1350, 1800, 2250, 2700, 3600, 5400)
 
 
@@ -39,8 +40,6 @@ def jobs(*, most_machines: int = max(MACHINES)) -> Iterator[Job]:
                 yield from _of_any_size(machines, per_second)
     if most_machines >= max(MACHINES):
         yield from _of_large_fleets()
-    for session in SESSIONS:
-        yield _job("load", scenarios.load, 1000, 0.6, session=session)
 
 
 def _of_any_size(machines: int, per_second: float) -> Iterator[Job]:
@@ -53,13 +52,20 @@ def _of_any_size(machines: int, per_second: float) -> Iterator[Job]:
 
 
 def _of_large_fleets() -> Iterator[Job]:
-    for machines in (10_000, 100_000):
-        for session in (900, 3600, 43200):
-            yield _job("cycles", scenarios.cycles, machines, 600, session=session)
+    for machines, session in (
+        (100_000, 3600),
+        (10_000, 900),
+        (10_000, 3600),
+        (10_000, 43200),
+        (1000, 3600),
+    ):
+        yield _job("cycles", scenarios.cycles, machines, 600, session=session)
     for spread in (0, 30):
         for machines in _SWEPT:
             yield _job("sweep", scenarios.boot, machines, 60, spread=spread)
     yield _job("sweep", scenarios.boot, 30 * 600, 600, spread=30)
+    for session in SESSIONS:
+        yield _job("load", scenarios.load, max(MACHINES), min(PER_SECOND), session=session)
     yield from _of_the_fleet()
 
 
@@ -86,7 +92,11 @@ def _compared(name: str) -> Row:
 
 def _boot_course(spread: float) -> dict[str, Any]:
     course = run(scenarios.booted(FLEET, spread=spread), Sts(60))
-    return {"spread": spread, "served": scenarios.quantiles(course)}
+    return {
+        "spread": spread,
+        "calls": round(course.calls_per_machine, 2),
+        "rates": course.windows(BOOT_WINDOW_SECONDS),
+    }
 
 
 def _outage_course(session: float) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 from benchmarks.fleet.sts import MINT_SECONDS, answered_at
 from imdsd.credentials.pacing import Pacing
 from imdsd.credentials.refresher import HURRY_SECONDS
-from imdsd.credentials.schedule import SERVE_MARGIN_SECONDS
+from imdsd.credentials.schedule import SERVE_MARGIN_SECONDS, asked_pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imdsd.errors import ExchangeError
+    from imdsd.errors import ExchangeError, RefreshError
 
 NEVER = math.inf
 
@@ -124,10 +124,20 @@ class Hurried(Pacing):
 
     __slots__ = ()
 
-    def failed(self, error: ExchangeError, remaining_seconds: float, *, draw: float) -> float:
+    def failed(self, error: RefreshError, remaining_seconds: float, *, draw: float) -> float:
         pause = super().failed(error, remaining_seconds, draw=draw)
         self.hurriable = self.hurriable or error.throttled
         return pause
+
+
+class OnTheDot(Pacing):
+    """The schedule, but that nothing is added to the pause that STS asks for."""
+
+    __slots__ = ()
+
+    def failed(self, error: RefreshError, remaining_seconds: float, *, draw: float) -> float:
+        super().failed(error, remaining_seconds, draw=draw)
+        return asked_pause(error.retry_after_seconds or 0.0)
 
 
 class Cron:

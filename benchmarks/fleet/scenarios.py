@@ -12,6 +12,7 @@ from benchmarks.fleet.machines import (
     Cron,
     Daemon,
     Hurried,
+    OnTheDot,
     SdkProvider,
     TenPercentAlone,
 )
@@ -29,24 +30,37 @@ SESSIONS = (900, 1800, 3600, 7200, 43200)
 HOUR = 3600.0
 OUTAGE_SECONDS = 1200.0
 ASLEEP_SECONDS = 8 * HOUR
+LARGEST_WHOLE = 10_000
+SCALE = 10
+"""A larger fleet's storms are simulated with a tenth of the machines and of the calls a second.
+
+What a machine meets depends on their ratio alone: chance is a hundredth of such numbers.
+"""
+
 WINDOW_SECONDS = 10
 """Over which a rate is taken where a mean is compared with a peak."""
+
+_CALLS_A_WINDOW = 60
 
 Row = dict[str, float | int | str | None]
 
 
+def _scale(machines: int) -> int:
+    return SCALE if machines > LARGEST_WHOLE else 1
+
+
 def _draws(machines: int) -> list[Callable[[], float]]:
-    return [random.Random(f"{machines} {index}").random for index in range(machines)]
+    return [random.Random(machines).random] * machines
 
 
-def _waiting(course: Course, **named: float | str) -> Row:
+def _waiting(course: Course, *, scale: int = 1, **named: float | str) -> Row:
     """Return what it took until all that waited were served."""
     shares = {"p50": 0.5, "p99": 0.99, "all": 1.0}
     times = {name: course.served_at_share(share) for name, share in shares.items()}
     return {
         **named,
         "calls": round(course.calls_per_machine, 2),
-        "peak": course.busiest_second,
+        "peak": course.busiest_second * scale,
         **{name: None if math.isinf(at) else round(at, 1) for name, at in times.items()},
     }
 
@@ -65,8 +79,10 @@ def booted(
 
 def boot(machines: int, per_second: float, *, spread: float) -> Row:
     """All start at once, with nothing held."""
-    course = run(booted(machines, spread=spread), Sts(per_second))
-    return _waiting(course, machines=machines, per_second=per_second, spread=spread)
+    scale = _scale(machines)
+    course = run(booted(machines // scale, spread=spread), Sts(per_second / scale))
+    named = {"machines": machines, "per_second": per_second, "spread": spread}
+    return _waiting(course, scale=scale, **named)
 
 
 def steady(machines: int, session: float, *, asleep: float = 0.0) -> list[Daemon]:
@@ -90,18 +106,22 @@ def steady(machines: int, session: float, *, asleep: float = 0.0) -> list[Daemon
 
 def resume(machines: int, per_second: float, *, session: float) -> Row:
     """All sleep for eight hours and wake in the same second."""
-    fleet = steady(machines, session, asleep=ASLEEP_SECONDS)
-    course = run(fleet, Sts(per_second))
-    return _waiting(course, machines=machines, per_second=per_second, session=session)
+    scale = _scale(machines)
+    fleet = steady(machines // scale, session, asleep=ASLEEP_SECONDS)
+    course = run(fleet, Sts(per_second / scale))
+    named = {"machines": machines, "per_second": per_second, "session": session}
+    return _waiting(course, scale=scale, **named)
 
 
 def outage(machines: int, per_second: float, *, session: float) -> Row:
     """Nobody reaches STS for twenty minutes; told of those who called in vain."""
-    course = outage_course(machines, per_second, session=session)
+    scale = _scale(machines)
+    course = outage_course(machines // scale, per_second / scale, session=session)
     without = [seconds for seconds in course.seconds_without if seconds]
+    named = {"machines": machines, "per_second": per_second, "session": session}
     return {
-        **_waiting(course, machines=machines, per_second=per_second, session=session),
-        "without_share": round(len(without) / machines, 4),
+        **_waiting(course, scale=scale, **named),
+        "without_share": round(len(without) / len(course.seconds_without), 4),
         "without_p99": round(nearest_rank(without, 0.99), 1) if without else 0.0,
     }
 
@@ -114,26 +134,35 @@ def outage_course(
 
 
 def cycles(machines: int, per_second: float, *, session: float) -> Row:
-    """Six cycles after a boot together: the busiest ten seconds over the mean."""
+    """Six cycles after a boot together: the busiest window over the mean.
+
+    A window of few calls would show chance instead of the schedule.
+    """
     interval = refresh_interval(session, draw=0.0)
     fleet = [
         Daemon(draw, session_seconds=session, starts_at=30 * draw()) for draw in _draws(machines)
     ]
     course = run(fleet, Sts(per_second), until=6 * interval)
-    second, later = (course.peak_over_mean(WINDOW_SECONDS, since=k * interval) for k in (1, 2))
+    window = max(WINDOW_SECONDS, math.ceil(_CALLS_A_WINDOW * interval / machines))
+    second, later = (course.peak_over_mean(window, since=k * interval) for k in (1, 2))
     return {
         "machines": machines,
         "per_second": per_second,
         "session": session,
+        "window": window,
         "second_cycle": round(second, 2),
         "later": round(later, 2),
     }
 
 
 def load(machines: int, per_second: float, *, session: float) -> Row:
-    """Two hours of a fleet that is in step with nobody, at a load that may be too much."""
+    """An hour of a fleet that is in step with nobody, at a load that may be too much.
+
+    Where it is far too much, chance plays no part, and a hundredth of the fleet shows the same.
+    """
     interval = refresh_interval(session, draw=0.5)
-    course = run(steady(machines, session), Sts(per_second), until=2 * HOUR)
+    scale = 100 if machines / interval > 2 * per_second else 1
+    course = run(steady(machines // scale, session), Sts(per_second / scale), until=HOUR)
     return {
         "machines": machines,
         "per_second": per_second,
@@ -181,17 +210,15 @@ def rule(name: str, machines: int, per_second: float) -> Row:
             fleet = booted(machines, spread=0, asked=True, pacing=Hurried)
             sts = Sts(per_second)
         case _:
-            fleet, sts = booted(machines, spread=0), Sts(per_second, retry_after_seconds=5.0)
+            pacing = OnTheDot if "exactly" in name else Pacing
+            fleet = booted(machines, spread=0, pacing=pacing)
+            sts = Sts(per_second, retry_after_seconds=5.0)
     return _waiting(run(fleet, sts), name=name, machines=machines, per_second=per_second)
-
-
-def quantiles(course: Course) -> list[float]:
-    """Return after how many seconds 0, 2, 4, … 100 % of those who waited were served."""
-    return [round(course.served_at_share(percent / 100), 1) for percent in range(0, 101, 2)]
 
 
 RULES = (
     "asked for every second",
     "the same, if requests hurried throttled calls",
     "STS says `Retry-After: 5`",
+    "the same, if all came back after exactly that",
 )

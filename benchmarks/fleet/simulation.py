@@ -42,11 +42,11 @@ class Course:
     @property
     def calls_per_machine(self) -> float:
         """Calls up to the first success of each, per machine."""
-        return sum(self.first_calls) / len(self.first_calls)
+        return sum(self.first_calls) / max(1, len(self.first_calls))
 
     @property
     def busiest_second(self) -> int:
-        return max(self.calls[int(self.since) :])
+        return max(self.calls[int(self.since) :], default=0)
 
     @property
     def throttled_share(self) -> float:
@@ -71,7 +71,9 @@ class Course:
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """Return the smallest of the values that this share of them do not exceed."""
+    """Return the smallest of the values that this share of them do not exceed, 0 of none."""
+    if not values:
+        return 0.0
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
@@ -109,11 +111,12 @@ class _Tally:
 
     def course(self, *, until: float) -> Course:
         hit = sorted(self._hit)
+        silent = [0] * (int(until) - len(self._calls))
         return Course(
             since=self.since,
             until=until,
-            calls=self._calls,
-            throttled=self._throttled,
+            calls=self._calls + silent,
+            throttled=self._throttled + silent,
             first_calls=[self._first_calls[index] for index in hit],
             served_after=[self._served_after[index] for index in hit],
             seconds_without=self._without,

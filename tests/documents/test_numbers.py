@@ -7,6 +7,8 @@ import itertools
 import pytest
 
 from benchmarks import faults, recovery
+from benchmarks.fleet import sts
+from benchmarks.fleet.scenarios import LARGEST_WHOLE, OUTAGE_SECONDS
 from imdsd.cli import _asking
 from imdsd.cli import wait as waiting
 from imdsd.credentials import refresher, roles, schedule
@@ -116,6 +118,15 @@ SENTENCES = {
     ],
     "docs/log-events.md": [
         f"until there were enough for {WORDS[loop_errors.QUIET_SECONDS]}",
+    ],
+    "docs/fleet.md": [
+        f"looks at the clock every {schedule.NAP_SECONDS:g} seconds",
+        (
+            f"Minting takes {sts.MINT_SECONDS:g} s, an answer of STS {sts.ANSWER_SECONDS:g} s, a "
+            f"call into an outage {library.CONNECT_SECONDS:g} s"
+        ),
+        f"Nobody reached STS for {OUTAGE_SECONDS / 60:g} minutes",
+        f"a fleet of more than {LARGEST_WHOLE:,} machines are".replace(",", " "),
     ],
     "docs/metadata.md": [
         f"over at most {WORDS[wire._CONNECTIONS]} connections",

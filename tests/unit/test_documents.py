@@ -48,7 +48,8 @@ ARN = "arn:aws:iam::123456789012:role/dev"
 # Hosts and top directories that a document may name: none is a developer's own.
 HOSTS = {
     "127.0.0.1", "172.17.0.1", "169.254.169.254", "app.gitpod.io", "example.com",
-    "keepachangelog.com", "semver.org", "docs.aws.amazon.com", "sts.eu-central-1.amazonaws.com",
+    "keepachangelog.com", "semver.org", "aws.amazon.com", "docs.aws.amazon.com",
+    "sts.eu-central-1.amazonaws.com",
 }  # fmt: skip
 DIRECTORIES = {"dev", "etc", "opt", "proc", "run", "tmp", "usr", "var", "bin", "nope"}
 URL_PATHS = {
