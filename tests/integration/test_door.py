@@ -243,6 +243,35 @@ def test_a_head_that_trickles_gains_no_time_by_it(door):
     door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_head_without_end_is_refused_long_before_its_deadline(door, before):
+    async def scenario(service):
+        client = await service.client(service.request() * before + b"GET / HTTP/1.1\r\n")
+        if before:
+            await client.hear(b"served")
+        fields = b"".join(b"X-%d: %s\r\n" % (each, b"x" * 8000) for each in range(60))
+        with contextlib.suppress(ConnectionError):
+            await client.say(fields)
+        heard = await client.hear()
+        assert heard.startswith(b"HTTP/1.1 431 ")
+        assert heard.count(b"HTTP/1.1") == 1
+        assert service.closed("large_head") == 1
+
+    door(scenario)
+
+
+def test_a_body_that_nobody_reads_is_no_head_without_end(door):
+    async def scenario(service):
+        head = service.request("/v1/credentials", "Content-Length: 1000000")
+        client = await service.client(head + b"x" * 1000000)
+        heard = await client.hear()
+        assert heard.startswith(b"HTTP/1.1 413 ")
+        assert heard.count(b"HTTP/1.1") == 1
+        assert service.closed("large_head") == 0
+
+    door(scenario, replace(PATIENT, farewell_seconds=1))
+
+
 def test_a_head_that_comes_in_pieces_in_time_is_served(door):
     async def scenario(service):
         client = await service.client()

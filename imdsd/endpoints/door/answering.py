@@ -205,7 +205,7 @@ async def _take_in(
     incoming: BaseRequest, connection: Connection, *, invited: bool
 ) -> bytes | Answer:
     """Return a request's body, or the refusal of one that is no HTTP, too large or too slow."""
-    due = connection.asked()
+    due = connection.asked(incoming.content)
     if (refusal_of_head := refused(incoming, incoming[_VERSION])) is not None:
         return refusal_of_head
     # A client that expects "100 Continue" sends its body only after an answer, if at all; after

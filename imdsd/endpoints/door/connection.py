@@ -9,10 +9,13 @@ from array import array
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from imdsd.endpoints.door.limits import UNENDED_HEAD_BYTES
 from imdsd.endpoints.message import RETRY_SOON, Answer, error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aiohttp import StreamReader
 
     from imdsd.endpoints.door.table import ConnectionTable, Phase
     from imdsd.endpoints.guards import Listener
@@ -38,9 +41,15 @@ _FULL = _whole(
 )
 _NO_HTTP = _whole("400 Bad Request", Answer(400))
 _TOO_SLOW = _whole("408 Request Timeout", Answer(408))
+_HEAD_TOO_LARGE = _whole("431 Request Header Fields Too Large", Answer(431))
 
 
-class Connection(asyncio.Protocol):
+# Where bytes arrive, for all clients: each is heard out of it before the next has its turn.
+_RECEIVED = memoryview(bytearray(16 * 1024))
+_BLANK_LINE = b"\r\n\r\n"
+
+
+class Connection(asyncio.BufferedProtocol):
     """An accepted connection, from its first byte to its last, within the limits of the table."""
 
     _transport: asyncio.Transport
@@ -62,7 +71,11 @@ class Connection(asyncio.Protocol):
         self._make_handler = make_handler
         self._closed = closed
         self._handler: asyncio.Protocol | None = None
+        self._body: StreamReader | None = None  # of the latest request
         self._heard = False  # anything of the request that is awaited
+        self._whole = False  # the head of a request that is not looked at yet
+        self._unended_bytes = 0  # since a head ended
+        self._recent = b""
         self._parted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,8 +91,13 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Return where bytes go: the same place for all, so that none has the loop for long."""
+        return _RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand bytes on; those of a client that has to go are let fall."""
+        data = bytes(_RECEIVED[:nbytes])
         if self.phase is self._table.farewell:
             self._part(_FULL)
             return
@@ -90,6 +108,10 @@ class Connection(asyncio.Protocol):
         if self.phase is self._table.idle:
             self._enter(self._table.head)
         self._heard = True
+        if self._is_endless(data):
+            self._closed("large_head")
+            self._dismiss(_HEAD_TOO_LARGE)
+            return
         try:
             self._handler.data_received(data)
         except ValueError:
@@ -123,8 +145,10 @@ class Connection(asyncio.Protocol):
         if self._handler is not None:
             self._handler.connection_lost(exc)
 
-    def asked(self) -> float:
+    def asked(self, body: StreamReader) -> float:
         """Take note that a request's head is here; return when its end is due, by the loop."""
+        self._body = body
+        self._whole = False
         due = self._table.since(self) + self._table.limits.request_seconds
         self.work()
         return due
@@ -143,7 +167,9 @@ class Connection(asyncio.Protocol):
         self._enter(self._table.head if self._heard else self._table.idle)
 
     def unread(self) -> bool:
-        """Whether bytes of the client wait in the socket's queue."""
+        """Whether a request, of which nothing was read yet, waits in the socket's queue."""
+        if self._heard:
+            return False
         opened = self._transport.get_extra_info("socket")
         if opened is None or opened.fileno() < 0:
             return False
@@ -195,6 +221,18 @@ class Connection(asyncio.Protocol):
         if local is None or remote is None:
             return None
         return self._listener.find_peer(local[:2], remote[:2])
+
+    def _is_endless(self, data: bytes) -> bool:
+        """Whether so much of a head is here that nobody should keep more of it."""
+        recent = self._recent + data
+        _, ended, behind = recent.rpartition(_BLANK_LINE)
+        self._recent = recent[1 - len(_BLANK_LINE) :]
+        self._unended_bytes = len(behind) if ended else self._unended_bytes + len(data)
+        self._whole = self._whole or bool(ended)
+        # What follows a whole head, and what an answer did not wait for, is no head yet.
+        awaited = not self._whole and (self._body is None or self._body.is_eof())
+        is_head = awaited and self.phase is self._table.head
+        return is_head and self._unended_bytes > UNENDED_HEAD_BYTES
 
     def _enter(self, phase: Phase) -> None:
         # What has to go, or is gone, waits for nothing any more.

@@ -8,6 +8,8 @@ LINE_BYTES = 8190
 FIELD_BYTES = 8190
 HEADERS = 64
 HEADER_BYTES = 16 * 1024
+UNENDED_HEAD_BYTES = 64 * 1024
+"""aiohttp's parsers would keep 64 fields of the greatest length, half a mebibyte, before an end."""
 BODY_BYTES = 1024
 
 

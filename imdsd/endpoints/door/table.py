@@ -39,7 +39,7 @@ class Member(Protocol):
         ...
 
     def unread(self) -> bool:
-        """Whether bytes of the client wait in the socket's queue."""
+        """Whether a request, of which nothing was read yet, waits in the socket's queue."""
         ...
 
     def overdue(self, phase: Phase) -> None:

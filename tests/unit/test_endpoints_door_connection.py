@@ -1,0 +1,97 @@
+"""What a connection takes in, without a loop: a transport of the test's over a pair of sockets."""
+
+import asyncio
+import socket
+
+import pytest
+
+from imdsd.endpoints.door.connection import Connection
+from imdsd.endpoints.door.limits import LIMITS
+from imdsd.endpoints.door.table import ConnectionTable
+from imdsd.endpoints.guards import Listener
+from imdsd.host.peer import PeerLookup
+from tests.unit.test_endpoints_door_table import Loop
+
+
+class Transport(asyncio.Transport):
+    """Knows its socket, and takes whatever is asked of it."""
+
+    def __init__(self, opened):
+        super().__init__({"socket": opened})
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+
+class Handler(asyncio.Protocol):
+    """Keeps what it hears, piece by piece."""
+
+    def __init__(self):
+        self.heard = []
+
+    def data_received(self, data):
+        self.heard.append(data)
+
+
+class Client:
+    """A connection, the handler behind it, and the other end."""
+
+    def __init__(self, table, peers):
+        self.handler = Handler()
+        listener = Listener(frozenset(), imds="open", peers=peers, allowed_uids=frozenset())
+        self.connection = Connection(listener, table, lambda _: self.handler, closed=print)
+        self.here, self.there = socket.socketpair()
+        self.connection.connection_made(Transport(self.here))
+
+    def take_in(self):
+        """Do what an event loop does with a socket that is readable."""
+        count = self.here.recv_into(self.connection.get_buffer(-1))
+        self.connection.buffer_updated(count)
+
+    def close(self):
+        self.here.close()
+        self.there.close()
+
+
+@pytest.fixture
+def connect():
+    table, peers, clients = ConnectionTable(Loop(), LIMITS), PeerLookup(), []
+
+    def connect():
+        clients.append(Client(table, peers))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+    peers.close()
+
+
+def test_a_request_of_which_nothing_was_read_waits_in_the_queue(connect):
+    client = connect()
+    assert not client.connection.unread()
+    client.there.send(b"GET / HTTP/1.1\r\n")
+    assert client.connection.unread()
+
+
+def test_more_bytes_of_a_request_that_does_not_end_are_no_request_that_waits(connect):
+    client = connect()
+    client.there.send(b"GET / HTTP/1.1\r\n")
+    client.take_in()
+    client.there.send(b"X: and on, and on")
+    assert not client.connection.unread()
+
+
+def test_no_client_is_heard_for_more_than_16_kib_at_a_time(connect):
+    client = connect()
+    client.there.send(b"x" * 40_000)
+    client.take_in()
+    assert [len(piece) for piece in client.handler.heard] == [16 * 1024]
+
+
+def test_what_one_client_said_is_not_what_the_next_says(connect):
+    first, second = connect(), connect()
+    for client, said in ((first, b"first"), (second, b"2nd")):
+        client.there.send(said)
+        client.take_in()
+    assert (first.handler.heard, second.handler.heard) == ([b"first"], [b"2nd"])
