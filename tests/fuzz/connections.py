@@ -243,8 +243,17 @@ async def _say(protocol: Any, transport: _Transport, pieces: Iterable[bytes]) ->
     for piece in pieces:
         if transport.closed or not transport.reading:
             return
-        protocol.data_received(piece)
+        _hear(protocol, transport, piece)
         await _idle(loop)
+
+
+def _hear(protocol: Any, transport: _Transport, piece: bytes) -> None:
+    """Take in what arrived at once, as much at a time as a loop would."""
+    while piece and transport.reading and not transport.closed:
+        place = protocol.get_buffer(-1)
+        taken, piece = piece[: len(place)], piece[len(place) :]
+        place[: len(taken)] = taken
+        protocol.buffer_updated(len(taken))
 
 
 async def _idle(loop: Any) -> None:
