@@ -22,8 +22,8 @@ _BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 class Refusal:
     """Why a request is refused: the guard's name, the status, and a sentence for a person.
 
-    `ends_connection` where nobody can say where the request ends: what follows may be a part of
-    it, dressed up as another request (RFC 9112, section 11.2).
+    `ends_connection` where this is no HTTP, or nobody can say where it ends: what follows may be a
+    part of it, dressed up as another request (RFC 9112, section 11.2).
     """
 
     guard: str
@@ -66,7 +66,8 @@ def _target(request: Request) -> Refusal | None:
     target = request.path + request.query
     if target.startswith("/") and all("!" <= character <= "~" for character in target):
         return None
-    return Refusal("target", 400, "the request target is not a plain path")
+    # Whoever sends this means another protocol, or that somebody on the way reads it otherwise.
+    return Refusal("target", 400, "the request target is not a plain path", ends_connection=True)
 
 
 def _framing(request: Request) -> Refusal | None:
@@ -86,7 +87,8 @@ def _unclear_end(message: str) -> Refusal:
     return Refusal("framing", 400, message, ends_connection=True)
 
 
-_GUARDS = (_host, _proxy, _browser, _target, _framing)
+# First what no HTTP is, or has no clear end: that has to end the connection, whatever else it is.
+_GUARDS = (_target, _framing, _host, _proxy, _browser)
 
 
 class Listener:
