@@ -6,7 +6,18 @@ import re
 
 UNKNOWN = "Unknown"
 
-_KNOWN = frozenset(
+# What botocore takes for throttling (its retry mode "standard").
+THROTTLINGS = frozenset(
+    (
+        "BandwidthLimitExceeded", "EC2ThrottledException", "LimitExceededException",
+        "PriorRequestNotComplete", "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
+        "Throttling", "ThrottledException", "ThrottlingException", "TooManyRequestsException",
+        "TransactionInProgressException",
+    )
+)  # fmt: skip
+
+_KNOWN = THROTTLINGS.union(
     (
         # AssumeRoleWithWebIdentity and AssumeRole in the STS API reference.
         "ExpiredTokenException", "IDPCommunicationError", "IDPRejectedClaim",
@@ -21,14 +32,8 @@ _KNOWN = frozenset(
         "NotAuthorized", "OptInRequired", "RequestAbortedException",
         "RequestEntityTooLargeException", "RequestExpired", "RequestTimeoutException",
         "ServiceUnavailable", "ServiceUnavailableException", "SignatureDoesNotMatch",
-        "ThrottlingException", "UnknownOperationException", "UnrecognizedClientException",
+        "UnknownOperationException", "UnrecognizedClientException",
         "ValidationError", "ValidationException",
-        # What botocore takes for throttling (its retry mode "standard").
-        "BandwidthLimitExceeded", "EC2ThrottledException", "LimitExceededException",
-        "PriorRequestNotComplete", "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
-        "Throttling", "ThrottledException", "TooManyRequestsException",
-        "TransactionInProgressException",
     )
 )  # fmt: skip
 # An answer without a code goes by its HTTP status, as botocore has it.

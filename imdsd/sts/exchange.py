@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from imdsd.addresses import is_loopback
 from imdsd.errors import DurationRefusedError, ExchangeError, RefreshError, Retry
 from imdsd.secret import Secret
-from imdsd.sts.codes import UNKNOWN, known_code
+from imdsd.sts.codes import THROTTLINGS, UNKNOWN, known_code
 from imdsd.sts.library import client_config, shared_session
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _REFUSALS = {
 }
 """Refusals that a person may have to look at; every other one passes by itself."""
 
-_THROTTLINGS = ("Throttling", "ThrottlingException", "RequestLimitExceeded")
 _TOO_MANY_REQUESTS = 429
 
 
@@ -248,7 +247,7 @@ def _refusal(response: dict[str, Any], secrets: list[str]) -> ExchangeError:
         remedy=remedy,
         retry=retry,
         retry_after_seconds=_retry_after(response),
-        throttled=code in _THROTTLINGS or _status(response) == _TOO_MANY_REQUESTS,
+        throttled=code in THROTTLINGS or _status(response) == _TOO_MANY_REQUESTS,
         code=code,
     )
 

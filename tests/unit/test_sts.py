@@ -175,6 +175,8 @@ async def test_the_pause_that_sts_asks_for_is_told(sandbox, seconds):
         ("Throttling", 400, True),
         ("ThrottlingException", 400, True),
         ("RequestLimitExceeded", 400, True),
+        ("SlowDown", 503, True),
+        ("TooManyRequestsException", 400, True),
         ("Whatever", 429, True),
         ("ServiceUnavailable", 503, False),
         ("AccessDenied", 403, False),
