@@ -45,7 +45,7 @@ class ImdsTokens:
     def issue(self, ttl_seconds: int, *, now: datetime) -> str:
         """Return a new token that is good for `ttl_seconds`."""
         expiry = int(now.timestamp()) + ttl_seconds
-        signed = expiry.to_bytes(_EXPIRY_BYTES, "big") + secrets.token_bytes(8)
+        signed = expiry.to_bytes(_EXPIRY_BYTES) + secrets.token_bytes(8)
         return base64.urlsafe_b64encode(signed + self._mac(signed)).decode()
 
     def remaining_seconds(self, token: str, *, now: datetime) -> int | None:
@@ -56,7 +56,7 @@ class ImdsTokens:
         signed, mac = raw[:_SIGNED_BYTES], raw[_SIGNED_BYTES:]
         if not hmac.compare_digest(mac, self._mac(signed)):
             return None
-        left = int.from_bytes(signed[:_EXPIRY_BYTES], "big") - int(now.timestamp())
+        left = int.from_bytes(signed[:_EXPIRY_BYTES]) - int(now.timestamp())
         return left if 0 < left <= LONGEST_TTL_SECONDS else None
 
     def _mac(self, signed: bytes) -> bytes:

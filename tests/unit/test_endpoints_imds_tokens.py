@@ -11,6 +11,8 @@ from imdsd.secret import Secret
 from tests.fakes.clock import START
 
 TOKENS = ImdsTokens(Secret("a bearer"))
+EARLIER = "AABpVg1gwLMoe5Y4MGsYckAMw-VHI_Rbqek1lfrRmAUfmbAxz0Lrh0vI"
+"""What an earlier build gave that bearer at the start, for six hours."""
 ttls = st.integers(1, 21600)
 
 
@@ -38,6 +40,26 @@ def test_a_clock_set_back_makes_no_token_good_for_longer_than_any_may_be(set_bac
 def test_a_token_outlives_a_restart_with_the_same_bearer():
     token = TOKENS.issue(60, now=START)
     assert ImdsTokens(Secret("a bearer")).remaining_seconds(token, now=START) == 60
+
+
+def test_a_token_outlives_an_upgrade():
+    assert TOKENS.remaining_seconds(EARLIER, now=START) == 21600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EARLIER.replace("-", "+"), EARLIER.replace("_", "/"),
+        EARLIER + "=", EARLIER + "\n", EARLIER + "AAAA", EARLIER + "\xe9", "!" + EARLIER,
+        EARLIER[:-1], EARLIER[:-4], EARLIER[:20], "\xe9" * 56, "=" * 56, "A" * 56,
+    ],
+)  # fmt: skip
+def test_a_token_has_one_spelling(text):
+    assert TOKENS.remaining_seconds(text, now=START) is None
+
+
+def test_no_two_tokens_are_alike():
+    assert len({TOKENS.issue(60, now=START) for _ in range(100)}) == 100
 
 
 def test_a_token_dies_with_the_bearer():
