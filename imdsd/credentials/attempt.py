@@ -217,7 +217,8 @@ class Attempt(Generic[D]):
 def _beside_claims(error: ExchangeError, claims: Claims) -> ExchangeError:
     says = f"iss {claims.issuer}, sub {claims.subject}, aud {', '.join(claims.audience)}"
     return ExchangeError(
-        f"{tidy(error.reason, most=250)} (the token's {tidy(says, most=230)})",
+        # 500 characters in all, with what stands between the two.
+        f"{tidy(error.reason, most=255)} (the token's {tidy(says, most=230)})",
         remedy=error.remedy,
         retry=error.retry,
         retry_after_seconds=error.retry_after_seconds,

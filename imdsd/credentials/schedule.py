@@ -87,4 +87,4 @@ def _full_jitter(tries: int, *, base: float, cap: float, draw: float) -> float:
 
 def _grown(tries: int, *, base: float, cap: float) -> float:
     # Beyond 2**16 the cap holds for every base in use; a float must not overflow after days.
-    return min(cap, base * 2.0 ** min(max(tries - 1, 0), 16))
+    return min(cap, base * 2.0 ** min(tries - 1, 16))

@@ -16,6 +16,9 @@ draws = st.floats(0, 1, exclude_max=True)
     [
         (900, 660, 240),
         (1800, 1560, 240),
+        (2040, 1800, 240),
+        (3000, 1800, 1200),
+        (3360, 1800, 1560),
         (3600, 1920, 1680),
         (7200, 3720, 3480),
         (43200, 21720, 21480),
@@ -45,6 +48,19 @@ def test_the_first_refresh_comes_from_the_last_half_of_its_interval(session, dra
     assert 0.5 * full - ROUNDING <= interval <= full
 
 
+@pytest.mark.parametrize(
+    ("draw", "spread", "plain"), [(0, 1680, 1680), (0.5, 1260, 1596), (1, 840, 1512)]
+)
+def test_the_earlier_the_draw_says_the_earlier_within_the_part_that_is_spread(draw, spread, plain):
+    assert schedule.refresh_interval(3600, draw=draw, spread=True) == spread
+    assert schedule.refresh_interval(3600, draw=draw) == plain
+
+
+def test_the_shortest_interval_is_a_minute_unless_another_is_given():
+    assert schedule.refresh_interval(100, draw=0) == 60
+    assert schedule.refresh_interval(100, draw=0, least_seconds=2) == 50
+
+
 @given(st.floats(0, 1e6), draws, st.booleans())
 def test_two_refreshes_are_never_closer_than_a_minute(session, draw, spread):
     assert schedule.refresh_interval(session, draw=draw, spread=spread) >= 60
@@ -71,10 +87,41 @@ def test_with_under_ten_minutes_left_no_pause_is_longer_than_thirty_seconds(
     assert 1 <= schedule.retry_pause(failures, remaining, draw=draw) <= 30
 
 
-def test_pauses_grow_with_the_failures():
-    pauses = [schedule.retry_pause(n, 0, draw=0.999) for n in range(1, 8)]
-    assert pauses == sorted(pauses)
-    assert pauses[0] < 1 < pauses[1] < pauses[-1]
+NOTHING_HELD, LITTLE, MUCH = 0, 599.9, 600
+
+
+@pytest.mark.parametrize(
+    ("remaining", "longest"),
+    [
+        (-5, [1, 2, 4, 8, 16, 30, 30]),
+        (NOTHING_HELD, [1, 2, 4, 8, 16, 30, 30]),
+        (0.1, [5, 10, 20, 30, 30, 30, 30]),
+        (LITTLE, [5, 10, 20, 30, 30, 30, 30]),
+        (MUCH, [5, 10, 20, 40, 80, 120, 120]),
+    ],
+)
+def test_the_longest_pause_doubles_with_each_failure_up_to_a_cap(remaining, longest):
+    found = [schedule.retry_pause(n, remaining, draw=1) for n in range(1, 8)]
+    assert found == longest
+    assert schedule.retry_pause(10**6, remaining, draw=1) == longest[-1]
+
+
+@pytest.mark.parametrize(("remaining", "shortest"), [(NOTHING_HELD, 0), (LITTLE, 1), (MUCH, 1)])
+def test_where_something_is_held_there_is_a_shortest_pause(remaining, shortest):
+    assert schedule.retry_pause(3, remaining, draw=0) == shortest
+
+
+@pytest.mark.parametrize(
+    ("draw", "pauses"),
+    [
+        (0, [48, 96, 192, 240, 240]),
+        (0.5, [60, 120, 240, 300, 300]),
+        (1, [72, 144, 288, 360, 360]),
+    ],
+)
+def test_a_denied_role_is_asked_for_ever_more_rarely(draw, pauses):
+    found = [schedule.denied_pause(tries, draw=draw) for tries in range(1, 6)]
+    assert found == pytest.approx(pauses)
 
 
 @given(st.integers(1, 10**6), draws)
@@ -89,8 +136,21 @@ def test_what_sts_asks_for_is_honoured_up_to_a_minute(seconds):
 
 @given(st.integers(900, 43200), st.booleans())
 def test_a_refused_duration_shrinks_to_what_every_role_allows(duration, renewable):
-    seen = [duration]
-    while seen[-1] > 3600:
-        seen.append(schedule.shorter_duration(seen[-1], renewable=renewable))
-    assert seen[-1] == min(duration, 3600)
-    assert len(seen) <= (2 if renewable else 5)
+    tries = 1 if renewable else 4
+    for _ in range(tries):
+        duration = schedule.shorter_duration(duration, renewable=renewable)
+    assert duration == 3600
+
+
+def test_a_token_that_can_be_minted_again_is_not_worth_another_try():
+    assert schedule.shorter_duration(43200, renewable=True) == 3600
+
+
+@pytest.mark.parametrize(("refused", "next_asked"), [(43200, 21600), (10801, 5400), (5400, 3600)])
+def test_the_only_token_is_worth_halvings_in_whole_seconds(refused, next_asked):
+    shorter = schedule.shorter_duration(refused, renewable=False)
+    assert (shorter, type(shorter)) == (next_asked, int)
+
+
+def test_the_wall_clock_is_looked_at_twice_a_minute():
+    assert schedule.NAP_SECONDS == 30
