@@ -74,12 +74,13 @@ def _framing(request: Request) -> Refusal | None:
     for name in ("Content-Length", "Transfer-Encoding"):
         if len(request.headers.getall(name, [])) > 1:
             return _unclear_end(f"more than one {name} header")
-    if "Content-Length" in request.headers and "Transfer-Encoding" in request.headers:
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is None:
+        return None
+    if "Content-Length" in request.headers:
         return _unclear_end("both Content-Length and Transfer-Encoding")
-    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+    if coding.strip().lower() != "chunked":
         return _unclear_end("a Transfer-Encoding other than chunked")
-    if len(request.headers.getall("Authorization", [])) > 1:
-        return Refusal("framing", 400, "more than one Authorization header")
     return None
 
 
@@ -87,8 +88,14 @@ def _unclear_end(message: str) -> Refusal:
     return Refusal("framing", 400, message, ends_connection=True)
 
 
+def _authorization(request: Request) -> Refusal | None:
+    if len(request.headers.getall("Authorization", [])) > 1:
+        return Refusal("framing", 400, "more than one Authorization header")
+    return None
+
+
 # First what no HTTP is, or has no clear end: that has to end the connection, whatever else it is.
-_GUARDS = (_target, _framing, _host, _proxy, _browser)
+_GUARDS = (_target, _framing, _authorization, _host, _proxy, _browser)
 
 
 class Listener:

@@ -1,12 +1,14 @@
 """One role: when it refreshes, how it fails, what it keeps."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from imdsd.credentials.model import RoleState
+from imdsd.credentials.refresher import Refresher
 from imdsd.errors import (
     DurationRefusedError,
     ExchangeError,
@@ -15,7 +17,7 @@ from imdsd.errors import (
 )
 from imdsd.secret import Secret
 from tests.fakes.clock import START, settle
-from tests.fakes.refresh import ASSUMED_ARN, Bench, web_identity_token
+from tests.fakes.refresh import ASSUMED_ARN, ROLE_ARN, Bench, web_identity_token
 
 UNREACHABLE = ExchangeError("STS could not be reached", code="Unreachable")
 ACCESS_DENIED = ExchangeError("AccessDenied: no", retry=Retry.LIMITED, code="AccessDenied")
@@ -237,17 +239,6 @@ async def test_a_second_one_is_the_last_of_the_attempt_and_never_reaches_sts(ben
     assert (bench.source.minted, len(bench.exchange.asked)) == (2, 0)
 
 
-async def test_a_skewed_clock_is_told_of_once_and_refuses_nothing(bench):
-    refresher, told = bench.refresher(), []
-    for iat in (-300, -300, 0, -300):
-        issued = bench.clock.now().timestamp() + iat
-        bench.source.next.append(web_identity_token(bench.clock, iat=issued))
-        with capture_logs() as logs:
-            assert await refresher.refresh() is None
-        told.append([event["event"] for event in logs].count("clock_skewed"))
-    assert told == [1, 0, 0, 1]
-
-
 async def test_a_second_bad_token_never_reaches_sts(bench):
     bad = web_identity_token(bench.clock, aud="somebody.else")
     bench.source.next.extend([bad, bad])
@@ -264,14 +255,6 @@ async def test_a_duration_above_the_roles_maximum_is_asked_for_once_and_remember
     await refresher.refresh()
     assert [ask["duration_seconds"] for ask in bench.exchange.asked] == [43200, 3600, 3600]
     assert bench.source.minted == 3
-
-
-async def test_a_token_that_cannot_be_minted_again_gets_the_longest_session_it_can(bench):
-    bench.source.renewable = False
-    bench.exchange.next.extend([DurationRefusedError("too long", retry=Retry.NEVER)] * 2)
-    refresher = bench.refresher(duration_seconds=43200)
-    await held(refresher)
-    assert [ask["duration_seconds"] for ask in bench.exchange.asked] == [43200, 21600, 10800]
 
 
 class OneToken:
@@ -510,15 +493,17 @@ async def test_requests_do_not_hurry_a_denied_role(bench):
     assert len(bench.exchange.asked) == 1
 
 
+class Broken:
+    """A source with a defect."""
+
+    description = "broken"
+    renewable = minted_on_demand = True
+
+    async def mint(self) -> Secret:
+        raise ZeroDivisionError
+
+
 async def test_a_bug_in_a_source_costs_one_attempt_and_nothing_else(bench):
-    class Broken:
-        description = "broken"
-        renewable = True
-        minted_on_demand = True
-
-        async def mint(self) -> Secret:
-            raise ZeroDivisionError
-
     refresher = await held(bench.refresher())
     refresher.attempt.source = Broken()
     error = await refresher.refresh()
@@ -543,3 +528,411 @@ async def test_once_closed_neither_a_request_nor_a_person_starts_another_attempt
     assert await refresher.current_within(0.4) is None
     assert (await refresher.refresh()).code == "GivenUp"
     assert bench.source.minted == 0
+
+
+def events(logs, name):
+    return [event for event in logs if event["event"] == name]
+
+
+async def test_a_refresh_is_told_with_its_role_and_its_instants(bench):
+    with capture_logs() as logs:
+        await held(bench.refresher())
+    assert logs == [
+        {
+            "event": "credentials_refreshed",
+            "log_level": "info",
+            "role": "dev",
+            "role_arn": ROLE_ARN,
+            "expires_at": START + timedelta(seconds=3600),
+            "refresh_at": START + timedelta(seconds=1680),
+        }
+    ]
+
+
+async def test_the_last_credentials_are_told_after_the_refresh_with_when_they_end(bench):
+    bench.source = OneToken(bench.clock, 300)
+    with capture_logs() as logs:
+        await held(bench.refresher())
+    assert logs[1] == {
+        "event": "last_credentials_obtained",
+        "log_level": "warning",
+        "role": "dev",
+        "expires_at": START + timedelta(seconds=3600),
+        "detail": "they end then, as the token of variable TOKEN cannot be minted again; "
+        "hand a new one over the same way and start imdsd again",
+    }
+
+
+async def test_a_failure_is_told_with_all_that_a_person_needs(bench):
+    refresher = await held(bench.refresher())
+    await bench.clock.advance(1680.4)
+    bench.exchange.next.append(
+        ExchangeError("no answer", remedy="look", code="Unreachable", retry_after_seconds=7)
+    )
+    with capture_logs() as logs:
+        await refresher.refresh()
+    assert logs == [
+        {
+            "event": "refresh_failed",
+            "log_level": "warning",
+            "role": "dev",
+            "state": "degraded",
+            "stage": "exchange",
+            "code": "Unreachable",
+            "reason": "no answer",
+            "remedy": "look",
+            "serving_for_seconds": 1920,
+            "next_try_at": START + timedelta(seconds=1688.4),
+        }
+    ]
+    assert type(logs[0]["serving_for_seconds"]) is int
+    assert {type(logs[0][name]) for name in ("state", "stage")} == {str}
+
+
+async def test_a_new_reason_is_news_and_one_for_a_person_is_an_error(bench):
+    bench.exchange.next.extend([UNREACHABLE, UNREACHABLE, ACCESS_DENIED, MALFORMED, MALFORMED])
+    refresher = bench.refresher()
+    with capture_logs() as logs:
+        for _ in range(5):
+            await refresher.refresh()
+    assert [(event["log_level"], event["state"]) for event in logs] == [
+        ("warning", "starting"),
+        ("debug", "starting"),
+        ("warning", "starting"),
+        ("error", "denied"),
+        ("debug", "denied"),
+    ]
+
+
+async def test_after_a_success_the_same_failure_is_news_again(bench):
+    refresher = bench.refresher()
+    await held(refresher)
+    for _ in range(2):
+        bench.exchange.next.append(UNREACHABLE)
+        with capture_logs() as logs:
+            await refresher.refresh()
+        assert [event["log_level"] for event in logs] == ["warning"]
+        await held(refresher)
+
+
+async def test_a_bug_is_told_once_with_its_trace_and_fails_like_anything_else(bench):
+    refresher = bench.refresher()
+    refresher.attempt.source = Broken()
+    with capture_logs() as logs:
+        first, second = await refresher.refresh(), await refresher.refresh()
+    (crash,) = events(logs, "refresh_crashed")
+    assert (crash["role"], crash["log_level"]) == ("dev", "error")
+    assert isinstance(crash["exc_info"], ZeroDivisionError)
+    for error in (first, second):
+        assert (error.code, error.stage) == ("InternalError", "mint")
+        assert error.reason == "internal error: ZeroDivisionError"
+        assert error.retry is Retry.ALWAYS
+
+
+async def test_a_bug_after_another_failure_is_told(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.append(UNREACHABLE)
+    await refresher.refresh()
+    refresher.attempt.source = Broken()
+    with capture_logs() as logs:
+        await refresher.refresh()
+    assert len(events(logs, "refresh_crashed")) == 1
+
+
+async def test_attempts_and_their_failures_are_counted(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.extend([UNREACHABLE, ACCESS_DENIED])
+    for _ in range(4):
+        await refresher.refresh()
+    assert (refresher.refreshes, refresher.failures) == (2, 2)
+    for code in ("Unreachable", "AccessDenied"):
+        labels = {"role": "dev", "stage": "exchange", "code": code}
+        assert bench.metric("imdsd_refresh_failures_total", **labels) == 1
+
+
+async def test_how_long_an_attempt_took_is_measured_whether_or_not_it_failed(bench):
+    bench.exchange.takes_seconds = 3
+    bench.exchange.next.append(UNREACHABLE)
+    refresher = bench.refresher()
+    for _ in range(2):
+        refresher.start()
+        await bench.clock.advance(3)
+    assert bench.metric("imdsd_refresh_duration_seconds_count", role="dev") == 2
+    assert bench.metric("imdsd_refresh_duration_seconds_sum", role="dev") == 6
+
+
+async def test_whoever_wants_the_credentials_gets_each_set_under_the_roles_name(bench):
+    got = []
+    bench.workshop = replace(bench.workshop, published=lambda *what: got.append(what))
+    refresher = await held(bench.refresher())
+    await held(refresher)
+    bench.exchange.next.append(UNREACHABLE)
+    await refresher.refresh()
+    assert [name for name, _ in got] == ["dev", "dev"]
+    assert [credentials.access_key_id[-1] for _, credentials in got] == ["1", "2"]
+
+
+async def test_the_first_credentials_set_published(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.append(UNREACHABLE)
+    await refresher.refresh()
+    assert not refresher.published.is_set()
+    await held(refresher)
+    assert refresher.published.is_set()
+
+
+def delayed(bench, seconds, **also):
+    attempt = bench.refresher().attempt
+    return Refresher(attempt, bench.workshop, name="dev", first_after_seconds=seconds, **also)
+
+
+async def test_a_first_attempt_may_be_put_off(bench):
+    refresher = delayed(bench, 7)
+    assert refresher.seconds_until_due() == 7
+    assert refresher.refresh_at == START + timedelta(seconds=7)
+    assert bench.refresher().seconds_until_due() == 0
+
+
+async def test_what_was_put_off_at_first_no_request_hurries(bench):
+    refresher = delayed(bench, 7)
+    assert await refresher.current_within(0.4) is None
+    await bench.clock.advance(3)
+    refresher.clock_jumped()
+    assert refresher.seconds_until_due() == 4
+    assert await refresher.current_within(0.4) is None
+    assert bench.exchange.asked == []
+    await bench.clock.advance(4)
+    assert await refresher.current_within(0.4) is not None
+
+
+async def test_whoever_waits_for_the_next_attempt_hears_of_every_change(bench):
+    heard = []
+    refresher = delayed(bench, 0, changed=lambda: heard.append(refresher.state))
+    await held(refresher)
+    bench.exchange.next.append(MALFORMED)
+    await refresher.refresh()
+    assert heard == ["ok", "denied"]
+    refresher.rename("new", source=bench.source, exchange=bench.exchange)
+    assert heard == ["ok", "denied", "denied"]
+
+
+async def test_a_request_that_is_served_at_once_waits_for_nothing(bench):
+    refresher = await held(bench.refresher())
+    refresher.start()
+    assert await refresher.current_within(0.4) is refresher.current()
+    assert bench.clock.naps == 0
+    await refresher.aclose()
+
+
+async def test_a_second_attempt_has_its_own_end_to_wait_for(bench):
+    bench.exchange.takes_seconds = 0.3
+    bench.exchange.next.append(UNREACHABLE)
+    refresher = bench.refresher()
+    refresher.start()
+    await bench.clock.advance(0.3)
+    refresher.start()
+    request = asyncio.create_task(refresher.current_within(0.4))
+    await bench.clock.advance(0.3)
+    assert await request is not None
+
+
+async def test_one_attempt_at_a_time_under_the_roles_name(bench):
+    refresher = bench.refresher()
+    assert not refresher.attempting
+    first = refresher.start()
+    assert refresher.start() is first
+    assert refresher.attempting
+    assert first.get_name() == "refresh dev"
+    assert await first is None
+    assert not refresher.attempting
+    second = refresher.start()
+    assert second is not first
+    await second
+
+
+async def test_a_task_of_an_attempt_gives_its_failure(bench):
+    bench.exchange.next.append(UNREACHABLE)
+    assert await bench.refresher().start() is UNREACHABLE
+
+
+async def test_the_failure_of_an_attempt_is_known_with_its_instant_until_a_success(bench):
+    refresher = bench.refresher()
+    assert refresher.failure is None
+    bench.exchange.next.append(UNREACHABLE)
+    await bench.clock.advance(9)
+    await refresher.refresh()
+    assert refresher.failure.error is UNREACHABLE
+    assert refresher.failure.at == START + timedelta(seconds=9)
+    await held(refresher)
+    assert refresher.failure is None
+
+
+async def test_the_end_of_the_last_credentials_is_a_failure_of_that_instant(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    await bench.clock.advance(5000)
+    assert refresher.failure.at == START + timedelta(seconds=3600)
+
+
+async def test_what_is_held_has_the_life_that_is_left_until_it_is_not_served(bench):
+    refresher = bench.refresher()
+    assert refresher.remaining_seconds == 0
+    await held(refresher)
+    await bench.clock.advance(600)
+    assert refresher.remaining_seconds == 3000
+
+
+async def test_a_jump_of_the_clock_brings_an_attempt_forward_only_where_it_helps():
+    bench = Bench(draw=lambda: 0.999)
+    refresher = bench.refresher()
+    bench.exchange.next.append(UNREACHABLE)
+    await refresher.refresh()
+    assert refresher.seconds_until_due() > 0
+    refresher.clock_jumped()
+    assert refresher.seconds_until_due() == 0
+    await held(refresher)
+    due = refresher.due
+    refresher.clock_jumped()
+    assert refresher.due is due
+
+
+async def test_a_jump_of_the_clock_does_not_bring_a_denied_role_forward(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.append(MALFORMED)
+    await refresher.refresh()
+    refresher.clock_jumped()
+    assert refresher.seconds_until_due() == 48
+
+
+async def test_the_end_of_the_only_token_is_not_brought_forward_by_a_jump(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    bench.clock.suspend(5000)
+    refresher.clock_jumped()
+    assert refresher.refresh_at is None
+
+
+async def test_a_delay_adds_to_what_is_left_or_counts_from_now(bench):
+    refresher = await held(bench.refresher())
+    refresher.delay(20)
+    assert refresher.seconds_until_due() == 1700
+    await bench.clock.advance(1800)
+    refresher.delay(20)
+    assert refresher.seconds_until_due() == 20
+
+
+async def test_another_name_and_other_collaborators_leave_the_schedule_alone(bench):
+    other = Bench()
+    refresher = await held(bench.refresher())
+    due = refresher.due
+    refresher.rename("new", source=other.source, exchange=other.exchange)
+    assert refresher.due is due
+    with capture_logs() as logs:
+        await held(refresher)
+    assert logs[0]["role"] == "new"
+    assert (len(bench.exchange.asked), len(other.exchange.asked)) == (1, 1)
+    assert (bench.source.minted, other.source.minted) == (1, 1)
+
+
+async def test_other_collaborators_are_tried_at_once_where_the_role_is_stuck(bench):
+    refresher = bench.refresher()
+    bench.exchange.next.append(MALFORMED)
+    await refresher.refresh()
+    refresher.rename("dev", source=bench.source, exchange=bench.exchange)
+    assert refresher.seconds_until_due() == 0
+
+
+async def test_another_token_is_tried_at_once_where_the_only_one_gave_its_last(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    fresh = OneToken(bench.clock, 9000)
+    refresher.rename("dev", source=fresh, exchange=bench.exchange)
+    assert refresher.refresh_at is None
+    await bench.clock.advance(3600)
+    refresher.rename("dev", source=fresh, exchange=bench.exchange)
+    assert refresher.seconds_until_due() == 0
+
+
+async def test_a_success_begins_every_count_anew():
+    bench = Bench(draw=lambda: 0.999)
+    refresher = bench.refresher()
+    bench.exchange.next.extend([*[ACCESS_DENIED] * 4, None, *[ACCESS_DENIED] * 4])
+    for _ in range(9):
+        await refresher.refresh()
+    assert refresher.state is RoleState.DEGRADED
+    bench.exchange.next.extend([None, MALFORMED, MALFORMED, None, MALFORMED])
+    pauses = []
+    for _ in range(5):
+        await refresher.refresh()
+        pauses.append(refresher.seconds_until_due())
+    assert pauses[1] == pauses[4] < pauses[2]
+
+
+async def test_pauses_begin_anew_after_a_success_and_follow_the_life_that_is_left():
+    bench = Bench(draw=lambda: 0.5)
+    refresher = await held(bench.refresher())
+    pauses = []
+    for outcome in (UNREACHABLE, UNREACHABLE, None, UNREACHABLE):
+        bench.exchange.next.append(outcome)
+        await refresher.refresh()
+        pauses.append(refresher.seconds_until_due())
+    assert [pauses[0], pauses[1], pauses[3]] == [2.5, 5, 2.5]
+
+
+async def test_two_refreshes_keep_the_interval_that_the_daemon_asks_for(bench):
+    bench.workshop = replace(bench.workshop, least_interval_seconds=2000)
+    refresher = await held(bench.refresher())
+    assert refresher.seconds_until_due() == 2000
+
+
+async def test_the_interval_is_counted_from_when_sts_was_asked(bench):
+    bench.exchange.takes_seconds = 5
+    refresher = bench.refresher()
+    refresher.start()
+    await bench.clock.advance(5)
+    assert refresher.refresh_at == START + timedelta(seconds=1680)
+    assert refresher.due.monotonic == 1000 + 1680
+
+
+async def test_closing_waits_until_the_attempt_has_ended(bench):
+    bench.exchange.takes_seconds = 5
+    refresher = bench.refresher()
+    attempt = refresher.start()
+    await settle()
+    await refresher.aclose()
+    assert attempt.cancelled()
+    error = await refresher.refresh()
+    assert error.reason == "the attempt was given up: the daemon stops, or the role was removed"
+
+
+async def test_nobody_waits_for_an_attempt_that_was_given_up(bench):
+    bench.exchange.takes_seconds = 5
+    refresher = bench.refresher()
+    request = asyncio.create_task(refresher.current_within(60))
+    await settle()
+    await refresher.aclose()
+    await settle()
+    assert request.done()
+    assert await request is None
+
+
+async def test_requests_are_hurried_again_two_seconds_after_the_last_time():
+    bench = Bench(draw=lambda: 0.999)
+    bench.exchange.always = UNREACHABLE
+    refresher = bench.refresher()
+    for _ in range(8):
+        await refresher.refresh()
+    before = len(bench.exchange.asked)
+    for seconds, more in ((0, 1), (1.9, 1), (0.1, 2), (1.9, 2), (0.1, 3)):
+        await bench.clock.advance(seconds)
+        await refresher.current_within(0.4)
+        assert len(bench.exchange.asked) == before + more
+
+
+async def test_a_request_that_finds_an_attempt_under_way_starts_no_other(bench):
+    bench.exchange.takes_seconds = 1
+    refresher = bench.refresher()
+    requests = [asyncio.create_task(refresher.current_within(2)) for _ in range(3)]
+    await bench.clock.advance(1)
+    assert all(await asyncio.gather(*requests))
+    assert len(bench.exchange.asked) == 1
