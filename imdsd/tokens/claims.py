@@ -46,8 +46,6 @@ _NAMED_BY: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("repositoryUuid",), ("stepUuid",)),
     # HCP Terraform, "Workload identity": plan and apply of a run are machines of their own.
     (("terraform_run_id",), ("terraform_run_phase",)),
-    # Whoever else: the holder.
-    (("sub",),),
 )
 
 
@@ -64,7 +62,7 @@ class Claims:
 
     @property
     def environment(self) -> str:
-        """Name the environment in a way that stays the same from token to token."""
+        """Name the environment, or else the holder, the same from token to token."""
         for claims in _NAMED_BY:
             names = [name for path in claims if (name := _name_at(self.values, path))]
             if len(names) == len(claims):

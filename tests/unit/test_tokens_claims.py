@@ -61,6 +61,46 @@ def test_a_claim_of_a_wrong_type_is_named(claim, value):
 
 
 @pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"iss": None}, "iss is missing, expected a text"),
+        ({"iss": ""}, "iss is out of range or empty (of type str), expected a text"),
+        ({"sub": 7}, "sub is out of range or empty (of type int), expected a text"),
+        ({"sub": {}}, "sub is of type dict, expected a text"),
+        ({"aud": []}, "aud is out of range or empty (of type list), expected a text or a list of texts"),
+        ({"aud": True}, "aud is of type bool, expected a text or a list of texts"),
+        ({"exp": 1e40}, "exp is out of range or empty (of type float), expected seconds since 1970 (RFC 7519, section 2)"),
+        ({"iat": True}, "iat is of type bool, expected seconds since 1970 (RFC 7519, section 2)"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_cannot_be_used_is_told_with_what_it_is_and_what_it_should_be(claims, reason):
+    with pytest.raises(ClaimsError) as caught:
+        read(**claims)
+    assert caught.value.reason == reason
+    assert caught.value.remedy == "see what the issuer puts into its tokens"
+
+
+def test_what_cannot_be_read_is_told_as_a_token():
+    with pytest.raises(ClaimsError) as caught:
+        read_claims(Secret("a.b.c"))
+    error = caught.value
+    assert error.reason == "token is not readable as a JWT, expected a signed JWT with a JSON body"
+    assert error.claim == "token"
+
+
+def test_fractions_of_a_second_are_read():
+    assert read(exp=1.5).expires_at == datetime.fromtimestamp(1.5, UTC)
+
+
+def test_other_letters_than_ascii_are_read():
+    assert read(sub="zoë").subject == "zoë"
+
+
+def test_the_claims_do_not_print():
+    assert "extra" not in repr(read(extra=1))
+
+
+@pytest.mark.parametrize(
     "text", ["", "a.b.c", f"{part({})}.{part([])}.{SIGNATURE}", f"{part({})}.{part({})}", "ä.b.c"]
 )
 def test_what_is_not_readable_is_refused_without_being_quoted(text):
@@ -88,7 +128,8 @@ def test_another_audience_is_refused_with_found_and_expected():
     with pytest.raises(ClaimsError) as caught:
         check_claims(read(aud=["x", "y"]), audience=AUDIENCE, now=ISSUED)
     assert caught.value.reason == "aud is 'x' and 'y', expected 'sts.amazonaws.com'"
-    assert caught.value.remedy
+    assert caught.value.claim == "aud"
+    assert caught.value.remedy == ("ask the token source for this audience, or set `audience`")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +139,11 @@ def test_a_token_with_too_little_life_is_refused(seconds, age):
     with pytest.raises(ClaimsError) as caught:
         check_claims(read(), audience=AUDIENCE, now=EXPIRES - timedelta(seconds=seconds))
     assert caught.value.claim == "exp"
-    assert f"2026-01-01T01:00:00Z ({age})" in caught.value.reason
+    now = EXPIRES - timedelta(seconds=seconds)
+    assert caught.value.reason == (
+        f"exp is 2026-01-01T01:00:00Z ({age}), expected at least 60 s after now, {now:%FT%TZ}"
+    )
+    assert caught.value.remedy == "mint a new token; if this one is new, set this machine's clock"
 
 
 def test_sixty_seconds_of_life_are_enough():
@@ -113,6 +158,21 @@ def test_a_skewed_clock_is_a_warning_that_says_both_instants(seconds):
     assert "clock skew" in warning
     assert "2026-01-01T00:00:00Z" in warning
     assert now.strftime("%H:%M:%SZ") in warning
+
+
+@pytest.mark.parametrize("seconds", [-60, 0, 60])
+def test_a_minute_of_skew_is_nothing_to_speak_of(seconds):
+    now = ISSUED + timedelta(seconds=seconds)
+    assert check_claims(read(), audience=AUDIENCE, now=now) == ()
+
+
+def test_a_skewed_clock_is_told_in_one_sentence():
+    now = ISSUED - timedelta(hours=1)
+    (warning,) = check_claims(read(), audience=AUDIENCE, now=now)
+    assert warning == (
+        "clock skew: the token was issued at 2026-01-01T00:00:00Z, "
+        "this machine's clock says 2025-12-31T23:00:00Z"
+    )
 
 
 def test_an_old_token_out_of_a_file_is_no_sign_of_a_skewed_clock():
@@ -185,6 +245,50 @@ def test_an_environment_keeps_its_name_when_a_token_is_minted_again(claims, othe
     again = {"iat": CLAIMS["iat"] + 3000, "exp": CLAIMS["exp"] + 3000, "jti": "another"}
     assert read(**claims).environment == read(**claims, **again).environment
     assert read(**claims).environment != read(**others).environment
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"environment_id": "e1"}, "e1"),
+        ({"environment_id": 7}, "7"),
+        ({"kubernetes.io": POD}, "9f1c"),
+        (GITHUB, "74 9 55"),
+        (
+            {**GITHUB, "check_run_id": None},
+            f"74 9 1 o/r/.github/workflows/w.yml@refs/heads/main {CLAIMS['sub']}",
+        ),
+        (GITLAB, "28 455 1123"),
+        ({**GITLAB, "job_id": 0}, "28 455 0"),
+        (CIRCLECI, "p 1f2e"),
+        (BUILDKITE, "acme app 0184990a"),
+        (BITBUCKET, "{r} {s1}"),
+        (TERRAFORM, "run-1 plan"),
+        ({}, CLAIMS["sub"]),
+    ],
+)
+def test_an_environment_has_the_same_name_in_every_version(claims, name):
+    assert read(**claims).environment == f"{CLAIMS['iss']} {name}"
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        *({**GITHUB, name: None} for name in ("repository_id", "run_id")),
+        *(
+            {**GITHUB, "check_run_id": None, name: None}
+            for name in ("repository_id", "run_id", "run_attempt", "job_workflow_ref")
+        ),
+        *({**GITLAB, name: None} for name in GITLAB),
+        *({**CIRCLECI, name: None} for name in CIRCLECI),
+        *({**BUILDKITE, name: None} for name in BUILDKITE),
+        *({**BITBUCKET, name: None} for name in ("repositoryUuid", "stepUuid")),
+        *({**TERRAFORM, name: None} for name in TERRAFORM),
+        {"kubernetes.io": {"pod": {"name": "web-0"}}},
+    ],
+)
+def test_half_of_what_names_an_environment_names_none(lacking):
+    assert read(**lacking).environment == f"{CLAIMS['iss']} {CLAIMS['sub']}"
 
 
 @pytest.mark.parametrize("claims", [claims for claims, _ in DOCUMENTED])
