@@ -12,7 +12,7 @@ PYTEST := $(if $(CI),coverage run -m pytest,pytest)
 
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test soak fuzz lint coverage bench fleet dist audit lock clean
+.PHONY: demo test soak fuzz mutants lint coverage bench fleet dist audit lock clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 	@place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && IMDSD_RUNTIME_DIR=$$place \
@@ -26,6 +26,9 @@ soak: $(VENV)/test.stamp            ## half an hour of faults, and ninety days o
 
 fuzz: $(VENV)/test.stamp            ## half a million cases, and the table of docs/reliability.md
 	$(BIN)/python -m tests.fuzz
+
+mutants: $(VENV)/dev.stamp          ## break what matters on purpose, and see that a test notices
+	$(BIN)/python -m tests.mutation
 
 lint: $(VENV)/dev.stamp             ## style, types and import contracts
 	$(BIN)/ruff format --check .

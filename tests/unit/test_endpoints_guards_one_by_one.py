@@ -15,11 +15,12 @@ HOST = ("Host", "localhost")
 LOCAL, REMOTE = ("127.0.0.1", 9254), ("127.0.0.1", 40000)
 
 
-def refused(*headers, path="/v1/credentials", hosts=("localhost",)):
+def refused(*headers, path="/v1/credentials", query="", hosts=("localhost",)):
     return refusal(
         Request(
             method="GET",
             path=path,
+            query=query,
             headers=CIMultiDictProxy(CIMultiDict(headers)),
             connection=SimpleNamespace(hosts=frozenset(hosts)),
         )
@@ -68,7 +69,13 @@ def test_a_page_is_known_by_what_its_browser_adds_even_if_that_is_empty(name):
 )
 def test_a_target_is_a_path_in_printable_ascii(path):
     message = "the request target is not a plain path"
-    assert refused(HOST, path=path) == Refusal("target", 400, message)
+    assert refused(HOST, path=path) == Refusal("target", 400, message, ends_connection=True)
+
+
+@pytest.mark.parametrize("query", ["?é", "?a b", "?\x7f"])
+def test_a_query_is_in_printable_ascii_too(query):
+    assert refused(HOST, query=query).guard == "target"
+    assert refused(HOST, query="?a=b&c") is None
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)))
@@ -117,9 +124,12 @@ def test_no_other_transfer_coding_passes(coding):
 
 
 def test_a_request_with_several_faults_is_refused_by_the_first_guard():
-    assert refused(("Via", "x"), ("Origin", "y"), path="*").guard == "host"
-    assert refused(HOST, ("Via", "x"), ("Origin", "y"), path="*").guard == "proxy"
-    assert refused(HOST, ("Origin", "y"), path="*").guard == "browser"
+    page, proxy, coding = ("Origin", "y"), ("Via", "x"), ("Transfer-Encoding", "gzip")
+    assert refused(page, proxy, coding, path="*").guard == "target"
+    assert refused(page, proxy, coding).guard == "framing"
+    assert refused(page, proxy).guard == "host"
+    assert refused(page, proxy, HOST).guard == "proxy"
+    assert refused(page, HOST).guard == "browser"
 
 
 class Peers:

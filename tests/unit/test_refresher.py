@@ -629,6 +629,12 @@ async def test_a_bug_is_told_once_with_its_trace_and_fails_like_anything_else(be
         assert error.retry is Retry.ALWAYS
 
 
+async def test_a_bug_is_told_with_the_stage_it_was_met_in(bench):
+    refresher = bench.refresher()
+    refresher.attempt.exchange = None
+    assert (await refresher.refresh()).stage == "exchange"
+
+
 async def test_a_bug_after_another_failure_is_told(bench):
     refresher = bench.refresher()
     bench.exchange.next.append(UNREACHABLE)
@@ -700,8 +706,10 @@ async def test_what_was_put_off_at_first_no_request_hurries(bench):
     refresher.clock_jumped()
     assert refresher.seconds_until_due() == 4
     assert await refresher.current_within(0.4) is None
+    await bench.clock.advance(3.5)
+    assert await refresher.current_within(0.4) is None
     assert bench.exchange.asked == []
-    await bench.clock.advance(4)
+    await bench.clock.advance(2)
     assert await refresher.current_within(0.4) is not None
 
 
@@ -772,6 +780,21 @@ async def test_the_end_of_the_last_credentials_is_a_failure_of_that_instant(benc
     refresher = await held(bench.refresher())
     await bench.clock.advance(5000)
     assert refresher.failure.at == START + timedelta(seconds=3600)
+
+
+async def test_what_ended_while_the_machine_slept_is_no_failure_yet(bench):
+    refresher = await held(bench.refresher())
+    bench.clock.suspend(5000)
+    assert (refresher.state, refresher.failure) == (RoleState.EXPIRED, None)
+
+
+async def test_a_failure_after_the_last_credentials_is_told_rather_than_their_end(bench):
+    bench.source = OneToken(bench.clock, 300)
+    refresher = await held(bench.refresher())
+    await bench.clock.advance(5000)
+    error = await refresher.refresh()
+    assert error.code == "TokenRefused"
+    assert refresher.failure.error is error
 
 
 async def test_what_is_held_has_the_life_that_is_left_until_it_is_not_served(bench):
