@@ -29,6 +29,8 @@ class Sky:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
+            # Without this its timed waits are over at once, and threads spin for the interpreter.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
 
