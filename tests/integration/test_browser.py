@@ -91,6 +91,17 @@ def refusals(daemon, guard):
     return float(found[1]) if found else 0
 
 
+def unread_of(look, *, but):
+    """Return which ways read nothing in any of a few looks: a busy browser cuts some short."""
+    unread = None
+    for _ in range(5):
+        now = {name for name, read in look().items() if not read}
+        unread = now if unread is None else unread & now
+        if unread <= but:
+            break
+    return unread
+
+
 def test_a_page_of_another_origin_reads_nothing(street, visit):
     before = refusals(street, "browser")
     found = visit("site.test", DAEMON)
@@ -112,10 +123,9 @@ def test_a_page_of_a_rebound_name_reads_nothing(street, visit):
 
 
 def test_the_same_page_reads_what_a_server_lets_it_read(visit):
-    found = visit("site.test", OPEN)
-    assert {name for name, read in found.items() if not read} == NEVER_READ
-    rebound = visit("rebound-to-open.test", "", rebind="yes")
-    assert {name for name, read in rebound.items() if not read} <= OF_THE_SITE
+    assert unread_of(lambda: visit("site.test", OPEN), but=NEVER_READ) == NEVER_READ
+    rebound = unread_of(lambda: visit("rebound-to-open.test", "", rebind="yes"), but=OF_THE_SITE)
+    assert rebound <= OF_THE_SITE
 
 
 def test_the_daemon_would_answer_who_is_no_page(street):

@@ -440,8 +440,13 @@ async def test_what_clients_and_upstream_hold_is_told_to_nobody_else(
                 assert canaries.found_in(str(reply)) == []
         assert await leaks(daemons, daemon, canaries) == {}
         await upstream.stop()
-        await daemon.ask("GET", "/latest/user-data", X_aws_ec2_metadata_token=token)
-        await daemon.until(lambda: daemon.events("upstream_lost"), what="upstream is missed")
+
+        async def missed():
+            # What upstream said last is held for a while, and nobody is asked meanwhile.
+            await daemon.ask("GET", "/latest/user-data", X_aws_ec2_metadata_token=token)
+            return daemon.events("upstream_lost")
+
+        await daemon.until(missed, what="upstream is missed")
         assert await leaks(daemons, daemon, canaries) == {}
         await upstream.start()
 

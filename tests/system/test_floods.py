@@ -1,13 +1,11 @@
-"""Floods beside a client that behaves: it is answered, soon, and nothing is left of the flood.
+"""Floods beside a client that behaves: every request is answered, and nothing is left of the flood.
 
-How soon is measured by `python -m benchmarks load`; the bounds here are those of a machine that
-does much else besides.
+How soon is measured by `python -m benchmarks load`: what else a machine does would decide it here.
 """
 
 import asyncio
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -43,17 +41,16 @@ async def flood(kind, port):
 
 
 def answers(port, requests):
-    """Return the status and the seconds of each of many requests, a connection each."""
+    """Return the status of each of many requests, a connection each."""
     seen = []
     for number in range(ASKED):
-        began = time.monotonic()
         # With nothing between the connection and the request, as a client has it.
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(requests[number % len(requests)])
             answer = b""
             while part := connection.recv(65536):
                 answer += part
-        seen.append((answer[:13], time.monotonic() - began))
+        seen.append(answer[:13])
         time.sleep(0.005)
     return seen
 
@@ -95,10 +92,7 @@ async def test_a_client_that_behaves_is_served_in_a_flood_which_leaves_nothing(
         seen = await asyncio.to_thread(answers, daemon.port, requests)
     done.set()
 
-    assert {status for status, _ in seen} == {b"HTTP/1.1 200 "}
-    seconds = sorted(seconds for _, seconds in seen)
-    assert statistics.median(seconds) < 0.1
-    assert seconds[int(len(seconds) * 0.99)] < 1
+    assert set(seen) == {b"HTTP/1.1 200 "}
     assert await counting <= MOST_DESCRIPTORS
     minutes = max(1.0, (time.monotonic() - began) / 60)
     assert len(daemon.log.splitlines()) - lines <= MOST_LINES * minutes
