@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import functools
 import os
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -151,7 +152,19 @@ class _House:
         atexit.register(self.loop.close)
         self.escaped: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _loop, context: self.escaped.append(context))
+        self.loop.set_task_factory(self._start)
         self.events, self.imds, self.door = self.loop.run_until_complete(self._build())
+
+    def _start(self, loop: Any, work: Any, **more: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **more)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Hold an exception against the case that met it: the loop tells of it some time later."""
+        if not task.cancelled() and (escaped := task.exception()) is not None:
+            told = "".join(traceback.format_exception(escaped))
+            self.escaped.append({"task": task.get_name(), "exception": told})
 
     async def _build(self) -> tuple[EventBoard, ImdsEndpoint, Door]:
         bench = Bench()

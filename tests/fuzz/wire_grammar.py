@@ -41,9 +41,10 @@ def requests_in(data: bytes) -> Iterator[Asked]:
     """Return the requests up to the first byte that is not as it should be."""
     at = 0
     while True:
-        # RFC 9112, section 2.2: empty lines before a request line are passed over.
-        while data.startswith(b"\r\n", at):
-            at += 2
+        # RFC 9112, section 2.2: empty lines before a request line are passed over, and may end in
+        # LF alone. The C parser passes a lone CR over too: whatever it was, it asked nothing.
+        while data[at : at + 1] in (b"\r", b"\n"):
+            at += 1
         line = _REQUEST_LINE.match(data, at)
         if line is None:
             return

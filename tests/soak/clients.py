@@ -10,6 +10,8 @@ from tests.fakes.served import parse
 
 ANSWER_SECONDS = 30.0
 _TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+# Longer than the daemon is stopped, or the machine, between this request and the next.
+_TTL_SECONDS = "21600"
 _TOKEN = "X-aws-ec2-metadata-token"
 _ROLE_DOCUMENTS = "/latest/meta-data/iam/security-credentials/"
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
@@ -64,7 +66,11 @@ class Clients:
             writer.close()
 
     async def _by_imds(self):
-        token = (await self._ask("PUT", "/latest/api/token", **{_TTL: "60"})).body.decode()
+        put = await self._ask("PUT", "/latest/api/token", **{_TTL: _TTL_SECONDS})
+        if put.status != 200:
+            self._judge.unserved("IMDS token", self._roles[0], put.status, put.body)
+            return
+        token = put.body.decode()
         role = (await self._ask("GET", _ROLE_DOCUMENTS, **{_TOKEN: token})).body.decode()
         reply = await self._ask("GET", f"{_ROLE_DOCUMENTS}{role}", **{_TOKEN: token})
         if reply.status == 200 and reply.json["Code"] == "Success":

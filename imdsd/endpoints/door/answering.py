@@ -11,6 +11,7 @@ from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
+from yarl import URL
 
 from imdsd.endpoints import container
 from imdsd.endpoints.door.connection import Connection
@@ -39,6 +40,8 @@ _SILENT.disabled = True
 
 # What aiohttp calls the method of a request that it could not parse.
 _UNPARSABLE = "UNKNOWN"
+# A target is read by our own routes, as it was sent; decoding a host in it can fail.
+_NO_URL = URL()
 _VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
 
 # A flood is told of once in this time.
@@ -158,6 +161,7 @@ class Door:
         spoken = message.version
         if spoken != HttpVersion10 or message.method == _UNPARSABLE:
             message = message._replace(version=HttpVersion11)
+        message = message._replace(url=_NO_URL)
         request = BaseRequest(message, payload, protocol, writer, task, self._loop)
         request[_VERSION] = spoken
         return request
