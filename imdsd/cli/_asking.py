@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
 
 from imdsd.client import (
     GET_SECONDS,
@@ -23,6 +25,7 @@ from imdsd.host.sdk_environment import SdkTarget
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from imdsd.client import WaitingClock
 
@@ -135,14 +138,30 @@ def unknown_role(name: str, known: Sequence[str]) -> UsageError:
 def await_role(
     daemon: Daemon, name: str | None, *, until: Callable[[RoleStatus], bool], deadline: Deadline
 ) -> RoleStatus:
-    """Return the role as soon as `until` holds, or as it is at the deadline."""
+    """Return the role as soon as `until` holds, or as it is at the deadline.
+
+    A first attempt that `startup_spread_seconds` puts off is made at once: somebody waits.
+    """
+    hurried = False
     while True:
         # A daemon that is frozen must not hold every shell that opens for as long as it may.
         seconds = min(GET_SECONDS, max(_LEAST_SECONDS, deadline.remaining_seconds))
         role = pick_role(ask_status(daemon, seconds=seconds), name)
         if until(role) or deadline.passed:
             return role
-        deadline.poll(_POLL_SECONDS)
+        if not hurried and _is_put_off(role, deadline.clock.now()):
+            hurried = True
+            # What came of it, the next look tells.
+            with contextlib.suppress(NoDaemonError):
+                path = f"/refresh/{quote(role.name, safe='')}"
+                daemon.post(path, seconds=deadline.remaining_seconds)
+        else:
+            deadline.poll(_POLL_SECONDS)
+
+
+def _is_put_off(role: RoleStatus, now: datetime) -> bool:
+    """Whether the first attempt of a role is yet to come."""
+    return not _has_tried(role) and role.refresh_at is not None and role.refresh_at > now
 
 
 def aim(name: str | None, caller: Caller, *, wait_seconds: float = START_SECONDS) -> SdkTarget:

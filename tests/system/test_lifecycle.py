@@ -42,6 +42,17 @@ def stubborn_command(daemons):
     return {"command": [str(script), str(daemons.place() / "started")]}
 
 
+@pytest.mark.parametrize("verb", [("wait",), ("exec", "--", "true")], ids=["wait", "exec"])
+async def test_a_spread_start_is_cut_short_by_who_waits_for_it(daemons, sandbox, verb):
+    daemon = await daemons.serve(settings(sandbox, startup_spread_seconds=3600)).listening()
+    assert (await daemon.ask("GET", "/readyz")).status == 503
+    assert sandbox.sts.requests == []
+    done = await daemons.cli(*verb)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (await daemon.credentials()).status == 200
+    assert len(sandbox.sts.requests) == 1
+
+
 async def test_a_starting_daemon_says_so_until_credentials_are_there(daemons, sandbox):
     sandbox.sts.faults.always(hang())
     daemon = await daemons.serve(settings(sandbox)).listening()

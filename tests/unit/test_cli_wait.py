@@ -51,6 +51,47 @@ def test_the_time_over_it_tells_state_and_last_error(daemon, tmp_path):
     )
 
 
+PUT_OFF = role_entry(state="starting", served=False, refresh_at="2031-01-01T00:00:00Z")
+
+
+def test_a_first_attempt_that_is_put_off_is_made_now_since_somebody_waits(daemon, tmp_path):
+    daemon.says(PUT_OFF)
+
+    def made():
+        daemon.says(role_entry())
+        return 200, {"roles": [role_entry(refreshed=True)]}
+
+    daemon.routes["POST", "/refresh/dev"] = made
+    clock = FakeWaitingClock()
+    assert wait(daemon, tmp_path, clock=clock) == 0
+    assert clock.passed_seconds == 0
+    assert daemon.requests.count(("POST", "/refresh/dev")) == 1
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        {**PUT_OFF, "refresh_at": "2000-01-01T00:00:00Z"},
+        {**PUT_OFF, "refresh_at": None},
+        {**PUT_OFF, "last_error": LAST_ERROR},
+        {**PUT_OFF, "state": "expired"},
+    ],
+    ids=["under way", "never", "tried", "had some"],
+)
+def test_no_other_attempt_is_brought_forward(daemon, tmp_path, role):
+    daemon.says(role)
+    with pytest.raises(NoCredentialsError):
+        wait(daemon, tmp_path, "--timeout", "3")
+    assert {method for method, _ in daemon.requests} == {"GET"}
+
+
+def test_an_attempt_that_was_brought_forward_in_vain_is_not_brought_forward_again(daemon, tmp_path):
+    daemon.says(PUT_OFF)
+    with pytest.raises(NoCredentialsError, match="after 3 s"):
+        wait(daemon, tmp_path, "--timeout", "3")
+    assert daemon.requests.count(("POST", "/refresh/dev")) == 1
+
+
 def test_a_daemon_that_starts_meanwhile_counts_against_the_same_time(tmp_path):
     daemon = FakeDaemon(tmp_path / "run").says(role_entry(state="starting", served=False))
     clock = FakeWaitingClock()
