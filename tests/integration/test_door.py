@@ -471,12 +471,13 @@ def test_pipelined_requests_are_answered_in_order(door):
     door(scenario)
 
 
-def test_what_is_no_http_is_answered_once(door):
+def test_what_is_no_http_is_answered_and_counted_once(door):
     async def scenario(service):
         client = await service.client(b"\x16\x03\x01 hello\r\n\r\n")
         heard = await client.hear()
         assert heard.startswith(b"HTTP/1.1 400 ")
         assert heard.count(b"HTTP/1.1") == 1
+        assert service.closed("malformed") == 1
 
     door(scenario, replace(PATIENT, head_seconds=SOON))
 

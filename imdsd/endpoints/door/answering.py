@@ -90,7 +90,9 @@ class _Handler(RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> StreamResponse:
         """Answer what could not be parsed, or a bug, without an echo."""
-        response = _response(Answer(400 if status < 500 else 503), "imdsd")  # noqa: PLR2004
+        if of_client := status < 500:  # noqa: PLR2004
+            self.connection.unreadable()
+        response = _response(Answer(400 if of_client else 503), "imdsd")
         response.force_close()
         self.connection.work()
         self.connection.answered()

@@ -116,6 +116,7 @@ class Connection(asyncio.BufferedProtocol):
             self._handler.data_received(data)
         except ValueError:
             # The pure-Python parser has int() read any length; that takes 4300 digits at most.
+            self.unreadable()
             self._dismiss(_NO_HTTP)
 
     def eof_received(self) -> bool:
@@ -165,6 +166,10 @@ class Connection(asyncio.BufferedProtocol):
     def answered(self) -> None:
         """Take note that an answer is given: the next request is awaited, or has begun."""
         self._enter(self._table.head if self._heard else self._table.idle)
+
+    def unreadable(self) -> None:
+        """Take note that what came is no HTTP, so that no endpoint counts it."""
+        self._closed("malformed")
 
     def unread(self) -> bool:
         """Whether a request, of which nothing was read yet, waits in the socket's queue."""
