@@ -47,7 +47,7 @@ def shares(cases: int, targets: Iterable[str] = SHARES) -> Iterator[tuple[str, s
     chosen = {name: SHARES[name] for name in targets}
     for name, share in chosen.items():
         of_target = -(-cases * share // sum(chosen.values()))
-        by_hypothesis = int(of_target * HYPOTHESIS_SHARE)
+        by_hypothesis = max(1, int(of_target * HYPOTHESIS_SHARE))
         yield name, "hypothesis", by_hypothesis
         yield name, "atheris", of_target - by_hypothesis
 

@@ -44,7 +44,7 @@ def wanted(*texts):
     """The requirements of these texts, with those of our extras that they name."""
     for each in map(Requirement, texts):
         if each.name == PROJECT["name"]:
-            yield from wanted(*chain.from_iterable(EXTRAS[extra] for extra in each.extras))
+            yield from wanted(*chain.from_iterable(EXTRAS[extra] for extra in sorted(each.extras)))
         else:
             yield each
 
