@@ -8,7 +8,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versi
 LOCKED := --require-hashes --only-binary=:all: --requirement
 BUILT := --no-index --no-deps --no-build-isolation --editable
 # In CI the same tests run under coverage, which `make coverage` then reports.
-PYTEST := $(if $(CI),coverage run -m pytest,pytest)
+PYTEST := $(BIN)/python -m $(if $(CI),coverage run -m )pytest
+# Most tests wait for a daemon; a file's tests share what it started.
+WORKERS ?= 2
 
 SOAK_SECONDS ?= 1800
 
@@ -19,7 +21,7 @@ demo: $(VENV)/demo.stamp            ## watch a real SDK being served
 		$(BIN)/imdsd demo --listen 127.0.0.1:0 -- $(abspath $(BIN))/python examples/tour.py
 
 test: $(VENV)/test.stamp            ## pass the tests
-	$(BIN)/$(firstword $(PYTEST)) $(wordlist 2,9,$(PYTEST))
+	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile
 
 soak: $(VENV)/test.stamp            ## half an hour of faults, and ninety days on the test clock
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
