@@ -26,7 +26,9 @@ def daemon(tmp_path):
 
 
 @pytest.fixture
-def status(daemon, tmp_path):
+def status(daemon, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     def status(*words, clock=None):
         return run_verb("status", *words, environ=daemon.environ, home=tmp_path, clock=clock)
 
