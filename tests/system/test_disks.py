@@ -12,9 +12,13 @@ from tests.system.settings import AUDIENCE, role, settings
 
 # A disk of 64 KiB over the run-time directory, with room for the log too; then the daemon.
 SMALL_DISK = """
-mount -t tmpfs -o size=64k,mode=700 tmpfs "$0" && exec "$@" 2> "$0/log"
+mount -t tmpfs -o size=64k,mode=700 tmpfs "$0" && exec "$@" 2>> "$0/log"
 """
-FILL = 'cat /dev/zero > "$0/filler" 2>/dev/null; ! echo more > "$0/more" 2>/dev/null'
+# The last page of the log too, or a few lines would still find room.
+FILL = (
+    'for each in filler log; do cat /dev/zero >> "$0/$each" 2>/dev/null; done;'
+    ' ! echo more > "$0/more" 2>/dev/null'
+)
 READ_ONLY_ROOT = 'mount -t tmpfs -o mode=700 tmpfs "$0" && mount -o remount,bind,ro / && exec "$@"'
 STOP_SECONDS = 5.0
 
@@ -67,6 +71,7 @@ async def test_a_disk_that_fills_up_has_no_effect_on_serving(daemons, sandbox):
         assert (await daemon.refresh()).status == 503
         assert await daemon.access_key_id() == held
         lost = (inside.path / "log").read_text()
+        assert "refresh_failed" not in lost
 
         # With room again the log goes on, and what nobody could write meanwhile is not repeated.
         sandbox.sts.faults.clear()
