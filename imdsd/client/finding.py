@@ -51,18 +51,9 @@ class Daemon:
         """Ask for a document; raises NoDaemonError when nobody of ours answers in that time."""
         return self._ask("GET", path, seconds=seconds)
 
-    def post(
-        self,
-        path: str,
-        document: Mapping[str, object] | None = None,
-        *,
-        seconds: float = _POST_SECONDS,
-    ) -> Reply:
-        """Ask for something to be done; the daemon answers when it has ended, within 90 s.
-
-        Raises NoDaemonError when nobody of ours answers in that time, or `seconds`.
-        """
-        return self._ask("POST", path, seconds=seconds, document=document)
+    def post(self, path: str, document: Mapping[str, object] | None = None) -> Reply:
+        """Ask for something to be done; the daemon answers when it has ended, at most 90 s."""
+        return self._ask("POST", path, seconds=_POST_SECONDS, document=document)
 
     def delete(self, path: str) -> Reply:
         """Ask for something to be forgotten, within 5 s."""

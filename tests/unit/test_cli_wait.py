@@ -4,7 +4,7 @@ import pytest
 
 from imdsd.cli import main
 from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
-from tests.fakes.daemon import LAST_ERROR, FakeDaemon, role_entry, running_daemon
+from tests.fakes.daemon import LAST_ERROR, FakeDaemon, error_document, role_entry, running_daemon
 from tests.fakes.verb import run_verb
 from tests.fakes.waiting_clock import FakeWaitingClock
 
@@ -59,13 +59,13 @@ def test_a_first_attempt_that_is_put_off_is_made_now_since_somebody_waits(daemon
 
     def made():
         daemon.says(role_entry())
-        return 200, {"roles": [role_entry(refreshed=True)]}
+        return 503, error_document("CredentialsUninitialized", "not yet")
 
-    daemon.routes["POST", "/refresh/dev"] = made
+    daemon.routes["GET", "/v1/credentials/dev"] = made
     clock = FakeWaitingClock()
     assert wait(daemon, tmp_path, clock=clock) == 0
     assert clock.passed_seconds == 0
-    assert daemon.requests.count(("POST", "/refresh/dev")) == 1
+    assert daemon.requests.count(("GET", "/v1/credentials/dev")) == 1
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_no_other_attempt_is_brought_forward(daemon, tmp_path, role):
     daemon.says(role)
     with pytest.raises(NoCredentialsError):
         wait(daemon, tmp_path, "--timeout", "3")
-    assert {method for method, _ in daemon.requests} == {"GET"}
+    assert set(daemon.requests) == {("GET", "/status")}
 
 
 def test_an_attempt_that_was_brought_forward_in_vain_is_not_brought_forward_again(daemon, tmp_path):
     daemon.says(PUT_OFF)
     with pytest.raises(NoCredentialsError, match="after 3 s"):
         wait(daemon, tmp_path, "--timeout", "3")
-    assert daemon.requests.count(("POST", "/refresh/dev")) == 1
+    assert daemon.requests.count(("GET", "/v1/credentials/dev")) == 1
 
 
 def test_a_daemon_that_starts_meanwhile_counts_against_the_same_time(tmp_path):
