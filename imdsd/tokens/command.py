@@ -196,7 +196,11 @@ class _Run:
     async def ending(self) -> _Ending | None:
         """Wait until the command has ended; None when the warden did first."""
         while (ending := _parse(self._answer)) is None:
-            more = await self._reader.read(_CHUNK_BYTES)
+            try:
+                more = await self._reader.read(_CHUNK_BYTES)
+            except ConnectionError:
+                # Something was still to be said to a warden that had ended.
+                return None
             if not more:
                 return None
             self._answer += more

@@ -357,6 +357,20 @@ async def test_no_descriptor_is_leaked():
     assert descriptors() == before
 
 
+async def test_a_guard_that_ends_between_its_deadline_and_the_word_of_it_is_late_in_order(fifo):
+    """As where a machine stands still: the deadline is noticed in one turn, and told in the next."""
+
+    def let_it_end():
+        fifo.write_text(TOKEN)
+        subprocess.run(["sleep", "1"], check=True)
+
+    minting = asyncio.create_task(refusal(shell(f"echo >{fifo}; cat {fifo}", timeout_seconds=1)))
+    await asyncio.to_thread(fifo.read_text)
+    asyncio.get_running_loop().call_later(1.2, let_it_end)
+    subprocess.run(["sleep", "1.5"], check=True)
+    assert "within 1 s" in await minting
+
+
 async def test_the_loop_turns_while_a_command_runs(fifo):
     minting = asyncio.create_task(shell(f"read x <{fifo}; echo {TOKEN}").mint())
     await asyncio.to_thread(fifo.write_text, "go on\n")
