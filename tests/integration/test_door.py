@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -280,6 +281,22 @@ def test_a_head_that_comes_in_pieces_in_time_is_served(door):
         assert b"served" in await client.hear(b"served")
 
     door(scenario)
+
+
+@pytest.mark.parametrize("before", [0, 10])
+def test_a_request_that_came_while_the_loop_stood_still_is_answered(door, before):
+    """As where the process was stopped, or the machine slept: nobody was too slow but we."""
+
+    async def scenario(service):
+        request = service.request("/v1/credentials", "Connection: close")
+        client = await service.client(request[:before])
+        await service.until_open(1)
+        client.socket.send(request[before:])
+        subprocess.run(["sleep", "1"], check=True)  # in the loop's own thread
+        assert (await client.hear()).startswith(b"HTTP/1.1 200 ")
+        assert service.closed("slow_head") == service.closed("silent") == 0
+
+    door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
 def test_on_a_kept_connection_the_next_head_has_its_own_time(door):

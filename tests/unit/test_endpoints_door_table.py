@@ -45,6 +45,15 @@ class Loop:
     def waiting(self):
         return [timer for _, _, timer in self._timers if not timer.cancelled]
 
+    def stand_still(self, seconds):
+        """Let time go by unnoticed, and only then have what was due happen, once."""
+        self.now += seconds
+        late = [each for each in self._timers if each[0] <= self.now]
+        self._timers = [each for each in self._timers if each[0] > self.now]
+        for _, _, timer in late:
+            if not timer.cancelled:
+                timer.callback()
+
     def advance(self, seconds):
         end = self.now + seconds
         while self._timers and self._timers[0][0] <= end:
@@ -149,6 +158,22 @@ def test_deadlines_close_to_each_other_share_a_waking_of_the_loop(loop):
     loop.advance(10)
     assert len(table) == 0
     assert loop.woken <= 8
+
+
+def test_who_asked_while_the_loop_stood_still_is_heard_before_deadlines_are(loop, table):
+    asking, silent = admitted(table, Member("asking"), Member("silent"))
+    loop.stand_still(60)
+    assert (asking.ended, silent.ended) == (None, None)
+    table.enter(asking, table.work)  # what came meanwhile is read in this turn
+    loop.advance(0.2)
+    assert (asking.ended, silent.ended) == (None, table.head)
+
+
+def test_a_loop_that_is_late_again_and_again_excuses_nobody_for_good(loop, table):
+    (member,) = admitted(table, Member())
+    loop.stand_still(60)
+    loop.stand_still(60)
+    assert member.ended is table.head
 
 
 def test_a_table_without_connections_wakes_nobody(loop, table):
