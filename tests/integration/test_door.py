@@ -292,11 +292,11 @@ def test_a_request_that_came_while_the_loop_stood_still_is_answered(door, before
         client = await service.client(request[:before])
         await service.until_open(1)
         client.socket.send(request[before:])
-        subprocess.run(["sleep", "1"], check=True)  # in the loop's own thread
+        subprocess.run(["sleep", "3"], check=True)  # in the loop's own thread
         assert (await client.hear()).startswith(b"HTTP/1.1 200 ")
         assert service.closed("slow_head") == service.closed("silent") == 0
 
-    door(scenario, replace(PATIENT, head_seconds=SOON))
+    door(scenario, replace(PATIENT, head_seconds=2.0))
 
 
 def test_on_a_kept_connection_the_next_head_has_its_own_time(door):
