@@ -92,9 +92,14 @@ async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
         bearer = daemon.bearer
         # Two daemons, one after the other, on one disk: the second enters the namespace.
         keeper = subprocess.Popen(
-            [*inside._enter, "sleep", "60"], stdin=subprocess.DEVNULL, cwd="/"
+            [*inside._enter, "sh", "-c", "echo entered; exec sleep 60"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            cwd="/",
         )
         try:
+            # While there is a process in it still to be entered by.
+            assert keeper.stdout.readline() == b"entered\n"
             await daemon.kill()
             enter = [need("nsenter"), "--target", str(keeper.pid), "--mount"]
             script = 'cat /dev/zero > "$0/filler" 2>/dev/null; truncate -s -16K "$0/filler"'
@@ -106,7 +111,7 @@ async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
             await ended_in_order(again)
         finally:
             keeper.kill()
-            keeper.wait()
+            keeper.communicate()
 
 
 async def test_a_root_that_is_read_only_has_no_effect_on_serving(daemons, sandbox):
