@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,6 @@ log = structlog.get_logger(__name__)
 
 BUSY_SECONDS = 5.0
 """How long a port in use is waited for: the time a predecessor takes to stop."""
-
-# From an accepted socket to its protocol: a task that starts, then a callback.
-_TURNS_OF_ACCEPTING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +128,6 @@ def _hides(wanted: ListenConfig, service: str, ec2_evidence: str, source: str) -
 
 def _shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def stop_accepting(server: asyncio.Server) -> None:
-    """Close a server once every connection that it accepted has reached its protocol.
-
-    asyncio drops one that is on its way there when the server closes, and with it a request that
-    came by it. What was not accepted stays in the queue of a socket that was passed.
-    """
-    loop = asyncio.get_running_loop()
-    for opened in server.sockets:
-        loop.remove_reader(opened.fileno())
-    for _ in range(_TURNS_OF_ACCEPTING):
-        turned = loop.create_future()
-        loop.call_soon(turned.set_result, None)
-        await turned
-    server.close()
 
 
 def _place(wanted: ListenConfig) -> tuple[str, int]:

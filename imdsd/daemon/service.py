@@ -19,7 +19,6 @@ from imdsd.daemon.files import CredentialFiles, held_by
 from imdsd.daemon.listeners import (
     Bound,
     bind_all,
-    stop_accepting,
     wanted_listeners,
     without_hiding,
 )
@@ -38,7 +37,6 @@ from imdsd.errors import ImdsdError
 from imdsd.host.accounts import gid_of, names_of, uids_of
 from imdsd.host.daemon_record import DaemonRecord
 from imdsd.host.listening.ec2 import ec2_evidence
-from imdsd.host.listening.opening import BACKLOG
 from imdsd.host.listening.passed import take_passed
 from imdsd.host.peer import PeerLookup
 from imdsd.metadata.composition import Metadata
@@ -52,9 +50,6 @@ if TYPE_CHECKING:
     from imdsd.config import Config
 
 log = structlog.get_logger(__name__)
-
-ACCEPTED_AT_ONCE = 8
-"""How many connections are taken in before those that are open are heard again."""
 
 DRAIN_SECONDS = 2.0
 """How long requests in flight may take once the daemon stops."""
@@ -106,7 +101,7 @@ class Daemon:
             door = self._door(bound)
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
             for each in bound:
-                await self._open(door, each, stack)
+                self._open(door, each, stack)
             self._announce(bound)
             self._events.replace_configured(self._config.metadata.events)
             ready(tuple(each.name for each in bound))
@@ -178,6 +173,7 @@ class Daemon:
             imds=imds,
             ops=self._ops,
             events=events,
+            clock=self._clock,
             metrics=self._metrics,
             loop=loop,
             per_user=bool(self._config.allow_users or self._config.allow_groups),
@@ -192,7 +188,7 @@ class Daemon:
             listeners=tuple(each.name for each in bound),
         )
 
-    async def _open(self, door: Door, bound: Bound, stack: AsyncExitStack) -> None:
+    def _open(self, door: Door, bound: Bound, stack: AsyncExitStack) -> None:
         listener = Listener(
             host_names([bound.address]),
             imds=bound.imds,
@@ -200,12 +196,8 @@ class Daemon:
             allowed_uids=self._allowed_uids,
             user_names=self._user_names,
         )
-        server = await asyncio.get_running_loop().create_server(
-            lambda: door.protocol(listener), sock=bound.opened, backlog=ACCEPTED_AT_ONCE
-        )
-        # asyncio means both with one number: the queue, and how much of it one turn takes in.
-        bound.opened.listen(BACKLOG)
-        stack.push_async_callback(stop_accepting, server)
+        stack.callback(bound.opened.close)
+        stack.callback(door.listen(bound.opened, listener).close)
 
     def _announce(self, bound: Sequence[Bound]) -> None:
         record = DaemonRecord(

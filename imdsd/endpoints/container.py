@@ -33,8 +33,8 @@ class ContainerEndpoint:
         self._roles = roles
         self._bearer = bearer.reveal().encode()
 
-    async def answer(self, request: Request) -> Answer:
-        """Return the credentials, or what kept them."""
+    def answer_now(self, request: Request) -> Answer | None:
+        """Return the credentials or a refusal; None where there is nothing to serve just now."""
         if request.method not in READ_METHODS:
             return method_not_allowed(*READ_METHODS)
         if not self.authorized(request):
@@ -42,8 +42,16 @@ class ContainerEndpoint:
         refresher = self._find(request.path)
         if refresher is None:
             return unknown_role()
-        # The usual case awaits nothing.
-        snapshot = refresher.current() or await refresher.current_within(HOLD_SECONDS)
+        snapshot = refresher.current()
+        return snapshot.documents.container if snapshot else None
+
+    async def answer(self, request: Request) -> Answer:
+        """Return the credentials, or what kept them."""
+        if (answer := self.answer_now(request)) is not None:
+            return answer
+        refresher = self._find(request.path)
+        assert refresher is not None  # noqa: S101  # or it would be answered
+        snapshot = await refresher.current_within(HOLD_SECONDS)
         return snapshot.documents.container if snapshot else unavailable(refresher)
 
     def authorized(self, request: Request) -> bool:

@@ -12,15 +12,17 @@ from imdsd.endpoints.documents import refused_role
 from imdsd.endpoints.imds_tokens import ImdsTokens, parse_ttl
 from imdsd.endpoints.message import OCTETS, READ_METHODS, RETRY_SOON, TEXT, Answer, Request
 from imdsd.endpoints.upstream.errors import UpstreamUnavailableError
-from imdsd.metadata.tree import VERSIONS, Leaf, Listing, split_path
+from imdsd.metadata.tree import VERSIONS, split_path
 from imdsd.metadata.values import RoleFacts
 
 if TYPE_CHECKING:
     from imdsd.clock import Clock
+    from imdsd.credentials.model import Snapshot
     from imdsd.credentials.refresher import Refresher
     from imdsd.credentials.roles import Roles
     from imdsd.endpoints.documents import Documents
     from imdsd.metadata.composition import Metadata
+    from imdsd.metadata.tree import Leaf, Listing
     from imdsd.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -79,8 +81,8 @@ class ImdsEndpoint:
         self._metrics = metrics
         self.allow_imdsv1 = allow_imdsv1
 
-    async def answer(self, request: Request) -> Answer:
-        """Return what the real service would."""
+    def answer_now(self, request: Request) -> Answer | None:
+        """Return what the real service would; None for what is upstream's, or not there yet."""
         if not request.connection.imds_allowed():
             self._metrics.refused("peer")
             return FORBIDDEN
@@ -89,9 +91,26 @@ class ImdsEndpoint:
             return self._token(request)
         if request.method not in READ_METHODS:
             return Answer(405, headers=(_PAGE_METHODS,))
-        remaining = self._authorize(request)
+        if self._is_imdsv1(request):
+            return None
+        remaining = self._remaining_seconds(request)
         if remaining is None:
             return UNAUTHORIZED
+        answer = self._page_now(segments)
+        return _with_ttl(answer, remaining) if answer else None
+
+    async def answer(self, request: Request) -> Answer:
+        """Return what the real service would."""
+        if (answer := self.answer_now(request)) is not None:
+            return answer
+        segments = split_path(request.path)
+        if self._is_imdsv1(request):
+            user = request.connection.user()
+            self._metrics.imdsv1_used(user)
+            log.debug("imdsv1_used", user=user, path=request.path)
+            return self._page_now(segments) or await self._page(segments)
+        # Before the wait, which may outlast the token.
+        remaining = self._remaining_seconds(request)
         answer = await self._page(segments)
         return _with_ttl(answer, remaining) if remaining else answer
 
@@ -110,55 +129,68 @@ class ImdsEndpoint:
         token = self._tokens.issue(ttl, now=self._clock.now())
         return Answer(200, token.encode(), headers=((TTL_HEADER, str(ttl)),))
 
-    def _authorize(self, request: Request) -> int | None:
-        """Return the token's remaining seconds, 0 for an allowed IMDSv1 request, else None."""
+    def _is_imdsv1(self, request: Request) -> bool:
+        return self.allow_imdsv1 and TOKEN_HEADER not in request.headers
+
+    def _remaining_seconds(self, request: Request) -> int | None:
+        """Return how long the request's token is good for, None without a good one."""
         given = request.headers.getall(TOKEN_HEADER, [])
-        if not given and self.allow_imdsv1:
-            user = request.connection.user()
-            self._metrics.imdsv1_used(user)
-            log.debug("imdsv1_used", user=user, path=request.path)
-            return 0
         if len(given) != 1:
             return None
         return self._tokens.remaining_seconds(given[0], now=self._clock.now())
 
-    async def _page(self, segments: tuple[str, ...]) -> Answer:
+    def _page_now(self, segments: tuple[str, ...]) -> Answer | None:
         refresher = self._roles.default
         if _is_role(segments):
-            return await self._role(refresher, segments[-1])
+            if segments[-1] != role_name_of(refresher.attempt.terms.final_arn):
+                return NOT_FOUND
+            snapshot = refresher.current()
+            return _role_document(snapshot) if snapshot else None
+        if not segments:
+            return _VERSIONS
+        if segments[0] not in VERSIONS:
+            return NOT_FOUND
+        if self._metadata.is_upstreams(segments[1:]):
+            return None
+        return _answer_of(self._metadata.own(_facts(refresher), segments[1:]), refresher, segments)
+
+    async def _page(self, segments: tuple[str, ...]) -> Answer:
+        """Return what has to be waited for."""
+        refresher = self._roles.default
+        if _is_role(segments):
+            return await self._role(refresher)
         try:
-            node = await self._node(refresher, segments)
+            node = await self._metadata.find(_facts(refresher), segments[1:])
         except UpstreamUnavailableError as error:
             return Answer(503, str(error).encode(), headers=(RETRY_SOON,))
-        if node is None:
-            return NOT_FOUND
-        if node.value is None:
-            return _unavailable(refresher)
-        return Answer(200, node.value, OCTETS if segments[1:] == _USER_DATA else TEXT)
+        return _answer_of(node, refresher, segments)
 
-    async def _node(
-        self, refresher: Refresher[Documents], segments: tuple[str, ...]
-    ) -> Leaf | Listing | None:
-        if not segments:
-            return Listing("\n".join(VERSIONS).encode())
-        if segments[0] not in VERSIONS:
-            return None
-        return await self._metadata.find(_facts(refresher), segments[1:])
-
-    async def _role(self, refresher: Refresher[Documents], name: str) -> Answer:
-        if name != role_name_of(refresher.attempt.terms.final_arn):
-            return NOT_FOUND
-        # The usual case awaits nothing.
-        snapshot = refresher.current() or await refresher.current_within(HOLD_SECONDS)
+    async def _role(self, refresher: Refresher[Documents]) -> Answer:
+        snapshot = await refresher.current_within(HOLD_SECONDS)
         if snapshot is not None:
-            return Answer(200, snapshot.documents.imds_role, headers=_NO_STORE)
+            return _role_document(snapshot)
         if refresher.state is RoleState.DENIED:
             message = why_unavailable(refresher)
             return Answer(200, refused_role(message, at=self._clock.now()), headers=_NO_STORE)
         return _unavailable(refresher)
 
 
+_VERSIONS = Answer(200, "\n".join(VERSIONS).encode())
 _NO_STORE = (("Cache-Control", "no-store"),)
+
+
+def _role_document(snapshot: Snapshot[Documents]) -> Answer:
+    return Answer(200, snapshot.documents.imds_role, headers=_NO_STORE)
+
+
+def _answer_of(
+    node: Leaf | Listing | None, refresher: Refresher[Documents], segments: tuple[str, ...]
+) -> Answer:
+    if node is None:
+        return NOT_FOUND
+    if node.value is None:
+        return _unavailable(refresher)
+    return Answer(200, node.value, OCTETS if segments[1:] == _USER_DATA else TEXT)
 
 
 def _is_role(segments: tuple[str, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -55,6 +56,30 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
     content_type: str = TEXT
     headers: tuple[tuple[str, str], ...] = ()
+    # Beside the answer itself, so that no secret of it is kept for longer than it is.
+    _written: dict[tuple[str, bool], tuple[bytes, bytes]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def fields(self, server: str) -> list[tuple[str, str]]:
+        """Return the header fields that every answer has, and its own."""
+        return [
+            ("Content-Type", self.content_type),
+            ("Server", server),
+            ("Content-Length", str(len(self.body))),
+            *self.headers,
+        ]
+
+    def written(self, server: str, *, ends_connection: bool) -> tuple[bytes, bytes]:
+        """Return it in HTTP/1.1: the status line, and all behind it; a `Date` goes in between."""
+        key = server, ends_connection
+        if (written := self._written.get(key)) is None:
+            fields = self.fields(server) + [("Connection", "close")] * ends_connection
+            head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+            status = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
+            written = status.encode(), f"{head}\r\n".encode() + self.body
+            self._written[key] = written
+        return written
 
 
 def json_answer(status: int, document: object, *headers: tuple[str, str]) -> Answer:

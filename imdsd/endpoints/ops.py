@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from imdsd.telemetry.metrics import Metrics, RoleGauges
 
 REFRESH_PATH = "/refresh"
-_PAGES = ("/healthz", "/readyz", "/status", "/metrics")
+_PROBES = ("/healthz", "/readyz")
+_PAGES = (*_PROBES, "/status", "/metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class OpsEndpoint:
     def serves(path: str) -> bool:
         """Whether a path is one of this endpoint's."""
         return path in _PAGES or path == REFRESH_PATH or path.startswith(REFRESH_PATH + "/")
+
+    def answer_now(self, request: Request) -> Answer | None:
+        """Return what probes ask for."""
+        if request.method in READ_METHODS and request.path in _PROBES:
+            return self._page(request.path)
+        return None
 
     async def answer(self, request: Request) -> Answer:
         """Return the page, or what came of a refresh."""

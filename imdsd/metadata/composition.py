@@ -69,7 +69,7 @@ class Metadata:
 
         Raises what upstream raises for a path of its own that it cannot give.
         """
-        node = self.tree(facts).find(segments)
+        node = self.own(facts, segments)
         if self._upstream is None or not self._upstream.covers(path := "/".join(segments)):
             return node
         self._upstream.touch(path)
@@ -77,6 +77,14 @@ class Metadata:
             return node
         fetched = await self._upstream.fetch(path)
         return None if fetched is None else Leaf(fetched)
+
+    def is_upstreams(self, segments: tuple[str, ...]) -> bool:
+        """Whether `find` may have to wait for what stands at a path."""
+        return self._upstream is not None and self._upstream.covers("/".join(segments))
+
+    def own(self, facts: RoleFacts, segments: tuple[str, ...]) -> Leaf | Listing | None:
+        """Return what stands at a path that is not upstream's, as `find` does."""
+        return self.tree(facts).find(segments)
 
     def tree(self, facts: RoleFacts) -> MetadataTree:
         """Return the tree as it is now."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,12 +54,15 @@ class Served:
         roles: Roles[Documents],
         metadata: Metadata,
         events: EventBoard,
+        *,
+        door: Door,
         port: int,
     ) -> None:
         self.bench = bench
         self.roles = roles
         self.metadata = metadata
         self.events = events
+        self.door = door
         self.port = port
 
     async def ask(self, method: str, path: str, *, host: str = "", **headers: str) -> Reply:
@@ -147,6 +151,7 @@ async def serving(
         imds=imds_endpoint,
         ops=ops,
         events=EventsEndpoint(events, authorized=container.authorized),
+        clock=bench.clock,
         metrics=bench.metrics,
         loop=loop,
     )
@@ -158,13 +163,15 @@ async def serving(
         allowed_uids=allowed_uids or frozenset({os.geteuid()}),
         user_names=user_names,
     )
-    server = await loop.create_server(lambda: door.protocol(listener), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    listening = socket.create_server(("127.0.0.1", 0))
+    acceptor = door.listen(listening, listener)
+    port = listening.getsockname()[1]
     listener.hosts = host_names([("127.0.0.1", port)])
     try:
-        yield Served(bench, roles, metadata, events, port)
+        yield Served(bench, roles, metadata, events, door=door, port=port)
     finally:
-        server.close()
+        acceptor.close()
+        listening.close()
         await door.close(grace_seconds=1)
         peers.close()
         for _, refresher in roles:

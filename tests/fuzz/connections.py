@@ -196,6 +196,7 @@ class _House:
             imds=imds,
             ops=OpsEndpoint(roles, bench.metrics, facts=facts, authorized=container.authorized),
             events=EventsEndpoint(events, authorized=container.authorized),
+            clock=bench.clock,
             metrics=bench.metrics,
             loop=self.loop,
         )

@@ -14,7 +14,6 @@ from imdsd.config import ListenConfig, load
 from imdsd.daemon.listeners import (
     BUSY_SECONDS,
     bind_all,
-    stop_accepting,
     wanted_listeners,
     without_hiding,
 )
@@ -238,38 +237,3 @@ def test_on_an_ec2_instance_an_optional_listener_is_left_out_with_a_warning():
 def test_elsewhere_every_address_is_free_to_take():
     wanted = (ANY_PORT, IMDS, TASKS)
     assert without_hiding(wanted, ec2_evidence="", source="the file") == wanted
-
-
-@pytest.mark.parametrize("turns", range(6))
-async def test_every_connection_that_was_accepted_reaches_its_protocol(turns):
-    made = []
-
-    class Protocol(asyncio.Protocol):
-        def connection_made(self, transport):
-            made.append(transport)
-
-    with passed() as given, given.opened.dup() as held, ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(socket.create_connection(given.address))
-        server = await asyncio.get_running_loop().create_server(Protocol, sock=given.opened)
-        for _ in range(turns):
-            await asyncio.sleep(0)  # noqa: TID251  # one turn of the loop
-        await stop_accepting(server)
-        for transport in made:
-            transport.close()
-        assert len(made) in (0, 5)
-        for _ in range(5 - len(made)):
-            held.accept()[0].close()
-
-
-async def test_who_comes_while_a_daemon_stops_is_left_to_the_next_one():
-    loop = asyncio.get_running_loop()
-    with passed() as given, given.opened.dup() as held, ExitStack() as stack:
-        server = await loop.create_server(asyncio.Protocol, sock=given.opened)
-        stopping = asyncio.create_task(stop_accepting(server))
-        # After the first step of stopping, before its last.
-        loop.call_soon(
-            lambda: stack.enter_context(socket.create_connection(held.getsockname()[:2]))
-        )
-        await stopping
-        held.accept()[0].close()

@@ -39,7 +39,9 @@ class Client:
     def __init__(self, table, peers):
         self.handler = Handler()
         listener = Listener(frozenset(), imds="open", peers=peers, allowed_uids=frozenset())
-        self.connection = Connection(listener, table, lambda _: self.handler, closed=print)
+        self.connection = Connection(
+            listener, table, lambda *_: None, lambda _: self.handler, closed=print
+        )
         self.here, self.there = socket.socketpair()
         self.connection.connection_made(Transport(self.here))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
@@ -17,6 +17,8 @@ from imdsd.endpoints import container
 from imdsd.endpoints.door.connection import Connection
 from imdsd.endpoints.door.heads import NO_HTTP, PARSED_LINES, TOO_LARGE, refused
 from imdsd.endpoints.door.limits import BODY_BYTES, FIELD_BYTES, LIMITS, LINE_BYTES, Limits
+from imdsd.endpoints.door.line import Acceptor
+from imdsd.endpoints.door.quick import SERVERS, Endpoint, QuickAnswers
 from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Refusal, refusal
@@ -24,11 +26,14 @@ from imdsd.endpoints.message import Answer, Request, error_answer
 from imdsd.endpoints.ops import OpsEndpoint
 
 if TYPE_CHECKING:
+    import socket
+
     from aiohttp import StreamReader
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http import RawRequestMessage
     from aiohttp.web_response import StreamResponse
 
+    from imdsd.clock import Clock
     from imdsd.endpoints.guards import Listener
     from imdsd.telemetry.metrics import Metrics
 
@@ -48,14 +53,6 @@ _VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
 _SILENT_SECONDS = 60.0
 
 _TOO_SLOW = Answer(408)
-
-
-class Endpoint(Protocol):
-    """A face of the daemon: turns a guarded request into an answer."""
-
-    async def answer(self, request: Request) -> Answer:
-        """Return the answer; never raise for what a client did."""
-        ...
 
 
 class _Handler(RequestHandler):
@@ -109,6 +106,7 @@ class Door:
         imds: Endpoint,
         ops: Endpoint,
         events: Endpoint,
+        clock: Clock,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
         limits: Limits = LIMITS,
@@ -124,12 +122,19 @@ class Door:
         self._table = ConnectionTable(loop, limits, per_user=per_user)
         self._limits = limits
         self._silent_until = loop.time()
+        self._quick = QuickAnswers(self._route, clock=clock, metrics=metrics, loop=loop)
         metrics.watch_connections(self._table.__len__)
         self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
 
+    def listen(self, listening: socket.socket, listener: Listener) -> Acceptor:
+        """Take in every client of a listening socket, until that is closed."""
+        return Acceptor(listening, lambda: self.protocol(listener), self._loop)
+
     def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
-        return Connection(listener, self._table, self._handler, closed=self._closed)
+        return Connection(
+            listener, self._table, self._quick.answer, self._handler, closed=self._closed
+        )
 
     async def close(self, *, grace_seconds: float) -> None:
         """Let requests in flight finish for a while, then close every connection.
@@ -181,7 +186,7 @@ class Door:
             request = Request(incoming.method, path, incoming.headers, connection, body, query)
             answer, ends = await self._answer(request, name, endpoint)
         self._metrics.answered(name, answer.status)
-        response = _response(answer, "EC2ws" if name == "imds" else "imdsd")
+        response = _response(answer, SERVERS[name])
         # The real metadata service closes too: a client that leaves an answer unread, as the
         # JavaScript SDK does with errors, would keep its process alive until we do.
         if ends or name == "imds" or connection.half_closed:
@@ -259,10 +264,7 @@ def _refused(endpoint: str, found: Refusal) -> Answer:
 
 def _response(answer: Answer, server: str) -> web.Response:
     response = web.Response(status=answer.status, body=answer.body)
-    response.headers["Content-Type"] = answer.content_type
-    response.headers["Server"] = server
-    # aiohttp leaves it out of an answer to HEAD that has no body.
-    response.headers["Content-Length"] = str(len(answer.body))
-    for name, value in answer.headers:
+    # Content-Length too: aiohttp leaves it out of an answer to HEAD that has no body.
+    for name, value in answer.fields(server):
         response.headers[name] = value
     return response

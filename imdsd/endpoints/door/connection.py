@@ -58,16 +58,21 @@ class Connection(asyncio.BufferedProtocol):
         self,
         listener: Listener,
         table: ConnectionTable,
+        answer_now: Callable[[bytes, Connection], tuple[bytes, bool] | None],
         make_handler: Callable[[Connection], asyncio.Protocol],
         *,
         closed: Callable[[str], None],
     ) -> None:
-        """Take the maker of what answers requests; `closed` is told why a limit ended this."""
+        """Take what answers plain requests, and the maker of what answers from the first other one.
+
+        `closed` is told why a limit ended this.
+        """
         self.hosts = listener.hosts
         self.phase: Phase | None = None
         self.half_closed = False
         self._listener = listener
         self._table = table
+        self._answer_now = answer_now
         self._make_handler = make_handler
         self._closed = closed
         self._handler: asyncio.Protocol | None = None
@@ -102,6 +107,8 @@ class Connection(asyncio.BufferedProtocol):
             self._part(_FULL)
             return
         if self._handler is None:
+            if self._is_answered(data):
+                return
             # Not before: a flood of silent connections would have half of its price here.
             self._handler = self._make_handler(self)
             self._handler.connection_made(self._transport)
@@ -132,13 +139,17 @@ class Connection(asyncio.BufferedProtocol):
         """Give the client its time to read."""
         if self._handler is not None:
             self._handler.pause_writing()
-            self._enter(self._table.write)
+        else:
+            self._transport.pause_reading()
+        self._enter(self._table.write)
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
         if self._handler is not None:
             self._handler.resume_writing()
-            self.answered()
+        else:
+            self._transport.resume_reading()
+        self.answered()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back."""
@@ -226,6 +237,19 @@ class Connection(asyncio.BufferedProtocol):
         if local is None or remote is None:
             return None
         return self._listener.find_peer(local[:2], remote[:2])
+
+    def _is_answered(self, data: bytes) -> bool:
+        """Answer a plain request; as long as there was no other, no handler needs to know."""
+        found = self._answer_now(data, self)
+        if found is None:
+            return False
+        words, ends = found
+        if not ends:
+            self._table.enter(self, self._table.idle)
+        self._transport.write(words)
+        if ends:
+            self._transport.close()
+        return True
 
     def _is_endless(self, data: bytes) -> bool:
         """Whether so much of a head is here that nobody should keep more of it."""

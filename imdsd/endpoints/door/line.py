@@ -1,0 +1,253 @@
+"""The only module that reads and writes sockets of clients: an accepted one becomes a transport.
+
+It does what asyncio's own transport does for a `BufferedProtocol`, in one step where that takes a
+task and three turns of the loop, and reads before it asks to be woken: a client of this machine
+has most often asked by then. Most of what a new connection cost was there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imdsd.endpoints.door.connection import Connection
+
+ACCEPTED_AT_ONCE = 8
+"""How many connections are taken in before those that are open are heard again."""
+
+# The kernel's lack of something that passes: another try makes sense after a while.
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_EXHAUSTED_SECONDS = 1.0
+
+_NAMES: dict[str, Callable[[socket.socket], object]] = {
+    "sockname": socket.socket.getsockname,
+    "peername": socket.socket.getpeername,
+}
+
+
+class Acceptor:
+    """Takes in who connects to a listening socket, from the start until it is closed."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        make_protocol: Callable[[], Connection],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        listening.settimeout(0)
+        # What is accepted inherits it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._listening = listening
+        self._make_protocol = make_protocol
+        self._loop = loop
+        self._again: asyncio.TimerHandle | None = None
+        self._open()
+
+    def close(self) -> None:
+        """Accept no more: whoever was accepted is with its protocol, the others stay queued."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._listening.fileno())
+
+    def _open(self) -> None:
+        self._loop.add_reader(self._listening.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                opened, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._rest(error)
+                return
+            opened.settimeout(0)
+            Line(opened, self._make_protocol(), self._loop).open()
+
+    def _rest(self, error: OSError) -> None:
+        self._loop.remove_reader(self._listening.fileno())
+        self._again = self._loop.call_later(_EXHAUSTED_SECONDS, self._open)
+        message = "socket.accept() out of system resource"
+        self._loop.call_exception_handler({"message": message, "exception": error})
+
+
+class Line(asyncio.Transport):
+    """One accepted socket; whatever cannot be sent at once pauses its protocol."""
+
+    __slots__ = ("_closing", "_eof_due", "_heard_eof", "_loop", "_opened", "_paused", "_protocol",
+                 "_unsent", "_watched")  # fmt: skip
+
+    def __init__(
+        self, opened: socket.socket, protocol: Connection, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__()
+        self._opened = opened
+        self._protocol = protocol
+        self._loop = loop
+        self._unsent = bytearray()
+        self._watched = False
+        self._paused = False
+        self._closing = False
+        self._heard_eof = False
+        self._eof_due = False
+
+    def open(self) -> None:
+        """Tell the protocol, hear what is here already, and go on hearing."""
+        self._protocol.connection_made(self)
+        if not self._closing:
+            self._hear()
+            self._watch()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Return the socket, or one of its two addresses."""
+        if name == "socket":
+            return self._opened
+        try:
+            return _NAMES[name](self._opened) if name in _NAMES else default
+        except OSError:
+            return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Change nothing: what cannot be sent at once pauses the protocol, always."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes the client has to read before they can be sent."""
+        return len(self._unsent)
+
+    def is_closing(self) -> bool:
+        """Whether this ends, or has."""
+        return self._closing
+
+    def is_reading(self) -> bool:
+        """Whether the protocol would hear of new bytes."""
+        return not (self._paused or self._closing or self._heard_eof)
+
+    def pause_reading(self) -> None:
+        """Leave what comes in the kernel."""
+        self._paused = True
+        self._watch()
+
+    def resume_reading(self) -> None:
+        """Hear what comes."""
+        self._paused = False
+        self._watch()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send; keep what the client does not take."""
+        if self._closing or self._eof_due or not data:
+            return
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._opened.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent < len(data):
+            self._unsent += memoryview(data)[sent:]
+            self._loop.add_writer(self._opened.fileno(), self._send)
+            self._protocol.pause_writing()
+
+    def can_write_eof(self) -> bool:
+        """Return that it can."""
+        return True
+
+    def write_eof(self) -> None:
+        """Say that nothing follows, once all is sent; raises OSError where nobody is there."""
+        if not self._closing and not self._eof_due:
+            self._eof_due = True
+            if not self._unsent:
+                self._opened.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End, once all is sent."""
+        if not self._closing:
+            self._closing = True
+            self._watch()
+            if not self._unsent:
+                self._loop.call_soon(self._lost, None)
+
+    def abort(self) -> None:
+        """End now."""
+        self._lose(None)
+
+    def _lose(self, error: OSError | None) -> None:
+        waits = bool(self._unsent)
+        if waits:
+            self._loop.remove_writer(self._opened.fileno())
+            self._unsent.clear()
+        if waits or not self._closing:
+            self._loop.call_soon(self._lost, error)
+        self._closing = True
+        self._watch()
+
+    def _lost(self, error: OSError | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._opened.close()
+
+    def _hear(self) -> None:
+        try:
+            count = self._opened.recv_into(self._protocol.get_buffer(-1))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        try:
+            if count:
+                self._protocol.buffer_updated(count)
+            else:
+                self._hear_eof()
+        except Exception:
+            # A bug of ours, which the loop tells of; this client can be helped no more.
+            self._lose(None)
+            raise
+
+    def _hear_eof(self) -> None:
+        self._heard_eof = True
+        self._watch()
+        if not self._protocol.eof_received():
+            self.close()
+
+    def _send(self) -> None:
+        try:
+            sent = self._opened.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._sent()
+
+    def _sent(self) -> None:
+        self._loop.remove_writer(self._opened.fileno())
+        if self._closing:
+            self._lost(None)
+            return
+        if self._eof_due:
+            with contextlib.suppress(OSError):  # the words met nobody
+                self._opened.shutdown(socket.SHUT_WR)
+        self._protocol.resume_writing()
+
+    def _watch(self) -> None:
+        wanted = self.is_reading()
+        if wanted and not self._watched:
+            self._loop.add_reader(self._opened.fileno(), self._hear)
+        elif self._watched and not wanted:
+            self._loop.remove_reader(self._opened.fileno())
+        self._watched = wanted

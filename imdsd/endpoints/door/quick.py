@@ -1,0 +1,157 @@
+"""The plain requests that nearly every client sends, read and answered in one step.
+
+Plain means: one whole request in one piece and nothing behind it, in HTTP/1.1, without a body, of
+fields that are known and stand there once. Everything else, and every doubt, is left, untouched,
+to aiohttp; `tests/unit/test_endpoints_door_quick.py` holds both against each other.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from imdsd.endpoints.guards import refusal
+from imdsd.endpoints.message import Answer, Request
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from imdsd.clock import Clock
+    from imdsd.endpoints.message import Connection
+    from imdsd.telemetry.metrics import Metrics
+
+# Under every limit of a head, so that none has to be looked at.
+_MOST_BYTES = 4096
+# A field's value begins and ends in what is seen: nobody trims it differently.
+_HEAD = re.compile(
+    rb"(GET|PUT) (/[!->@-~]*) HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z0-9-]+: [!-~](?:[ -~]*[!-~])?\r\n){1,32})\r\n"
+)
+# What these say does not change how a request is read; None where no other value is known.
+_FIELDS: dict[str, frozenset[str] | None] = {
+    "accept": None,
+    "accept-encoding": None,
+    "accept-language": None,
+    "amz-sdk-invocation-id": None,
+    "amz-sdk-request": None,
+    "authorization": None,
+    "cache-control": None,
+    "connection": frozenset(("close", "keep-alive", "Keep-Alive")),
+    "content-length": frozenset(("0",)),
+    "content-type": None,
+    "host": None,
+    "pragma": None,
+    "user-agent": None,
+    "x-aws-ec2-metadata-token": None,
+    "x-aws-ec2-metadata-token-ttl-seconds": None,
+    "x-amz-user-agent": None,
+}
+# SDKs of one machine send a few heads over and over, byte for byte.
+_MOST_HEADS = 128
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Endpoint(Protocol):
+    """A face of the daemon: turns a guarded request into an answer."""
+
+    def answer_now(self, request: Request) -> Answer | None:
+        """Return the answer; None, and nothing done, where something has to be awaited for it."""
+        ...
+
+    async def answer(self, request: Request) -> Answer:
+        """Return the answer; never raise for what a client did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a head says that was read before; which connection it came by does not matter."""
+
+    method: str
+    path: str
+    headers: CIMultiDictProxy[str]
+    ends_connection: bool
+
+
+class QuickAnswers:
+    """Answer plain requests; `route` gives an endpoint and its name for a path."""
+
+    def __init__(
+        self,
+        route: Callable[[str], tuple[str, Endpoint]],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._route = route
+        self._clock = clock
+        self._metrics = metrics
+        self._loop = loop
+        self._heads: dict[bytes, Head] = {}
+        self._date = b""
+        self._date_until = 0.0
+
+    def answer(self, data: bytes, connection: Connection) -> tuple[bytes, bool] | None:
+        """Return an answer as it is sent, and whether the connection ends with it.
+
+        None for what is not plain, or has to wait: then nothing was done.
+        """
+        head = self._heads.get(data) or self._read(data)
+        if head is None:
+            return None
+        request = Request(head.method, head.path, head.headers, connection)
+        if refusal(request) is not None:
+            return None
+        name, endpoint = self._route(head.path)
+        answer = endpoint.answer_now(request)
+        if answer is None:
+            return None
+        self._metrics.answered(name, answer.status)
+        ends = head.ends_connection or name == "imds"
+        status, rest = answer.written(SERVERS[name], ends_connection=ends)
+        return b"".join((status, self._date_line(), rest)), ends
+
+    def _read(self, data: bytes) -> Head | None:
+        head = read_head(data)
+        if head is not None:
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[data] = head
+        return head
+
+    def _date_line(self) -> bytes:
+        time = self._loop.time()
+        if time >= self._date_until:
+            now = self._clock.now()
+            self._date_until = time + 1 - now.microsecond / 1e6
+            day, month = _DAYS[now.weekday()], _MONTHS[now.month - 1]
+            self._date = f"Date: {day}, {now:%d} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()
+        return self._date
+
+
+SERVERS = {"container": "imdsd", "ops": "imdsd", "imds": "EC2ws"}
+"""What each endpoint calls itself."""
+
+
+def read_head(data: bytes) -> Head | None:
+    """Return what a plain request says, None for every other one."""
+    found = _HEAD.fullmatch(data) if len(data) <= _MOST_BYTES else None
+    if found is None:
+        return None
+    method, path, lines = (part.decode("ascii") for part in found.groups())
+    fields: dict[str, str] = {}
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(": ")
+        known = _FIELDS.get(name.lower(), frozenset())
+        if name.lower() in fields or (known is not None and value not in known):
+            return None
+        fields[name.lower()] = value
+    headers = CIMultiDictProxy(CIMultiDict(fields))
+    return Head(method, path, headers, fields.get("connection") == "close")

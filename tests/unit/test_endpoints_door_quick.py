@@ -1,0 +1,288 @@
+"""Plain requests: what counts as one, and that both ways through the door say the same."""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imdsd.endpoints.door.connection import Connection
+from imdsd.endpoints.door.line import Acceptor
+from imdsd.endpoints.door.quick import QuickAnswers, read_head
+from imdsd.endpoints.guards import Listener, host_names
+from imdsd.endpoints.message import Answer
+from imdsd.host.peer import PeerLookup
+from imdsd.telemetry.metrics import Metrics
+from tests.fakes.clock import ManualClock
+from tests.fakes.refresh import Bench
+from tests.fakes.served import BEARER, parse, serving
+from tests.unit.test_endpoints_door_table import Loop
+
+PLAIN = (
+    b"GET /v1/credentials HTTP/1.1\r\nHost: 127.0.0.1:9254\r\n"
+    b"User-Agent: Botocore/1.43 md/arch#x86_64\r\nAuthorization: the bearer\r\n\r\n"
+)
+
+
+def test_a_plain_request_is_read():
+    head = read_head(PLAIN)
+    assert (head.method, head.path) == ("GET", "/v1/credentials")
+    assert head.headers["Authorization"] == "the bearer"
+    assert not head.ends_connection
+
+
+def test_a_token_is_asked_for_without_a_body_in_either_form():
+    put = b"PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    assert read_head(put % b"Content-Length: 0\r\n").method == "PUT"
+    assert read_head(put % b"").method == "PUT"
+
+
+def test_a_client_says_that_it_wants_no_more():
+    assert read_head(PLAIN.replace(b"Host", b"Connection: close\r\nHost")).ends_connection
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        PLAIN[:-1],
+        PLAIN + b"G",
+        PLAIN + PLAIN,
+        b"\r\n" + PLAIN,
+        PLAIN.replace(b"\r\n", b"\n"),
+        PLAIN.replace(b"GET", b"get"),
+        PLAIN.replace(b"GET", b"POST"),
+        PLAIN.replace(b"GET", b"HEAD"),
+        PLAIN.replace(b"1.1", b"1.0"),
+        PLAIN.replace(b"GET /v1", b"GET  /v1"),
+        PLAIN.replace(b"GET /v1", b"GET http://localhost/v1"),
+        PLAIN.replace(b"credentials HTTP", b"credentials?x HTTP"),
+        PLAIN.replace(b"credentials HTTP", b"cred\x00entials HTTP"),
+        PLAIN.replace(b"credentials HTTP", b"cr\xc3\xa9dentials HTTP"),
+        PLAIN.replace(b"Host", b"Host: 127.0.0.1\r\nHost"),
+        PLAIN.replace(b"Host", b"host: 127.0.0.1\r\nHost"),
+        PLAIN.replace(b"Host", b"X-Forwarded-For: 127.0.0.1\r\nHost"),
+        PLAIN.replace(b"Host", b"Origin: null\r\nHost"),
+        PLAIN.replace(b"Host", b"Transfer-Encoding: chunked\r\nHost"),
+        PLAIN.replace(b"Host", b"Content-Length: 1\r\nHost"),
+        PLAIN.replace(b"Host", b"Content-Length: 00\r\nHost"),
+        PLAIN.replace(b"Host", b"Connection: upgrade\r\nHost"),
+        PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost"),
+        PLAIN.replace(b"Host:", b"Host :"),
+        PLAIN.replace(b"Host: ", b"Host:"),
+        PLAIN.replace(b"Host: ", b"Host:\t"),
+        PLAIN.replace(b"Host: ", b"Host:  "),
+        PLAIN.replace(b"the bearer", b"the bearer "),
+        PLAIN.replace(b"the bearer", b"the\tbearer"),
+        PLAIN.replace(b"the bearer", b"the bear\r\n er"),
+        PLAIN.replace(b"the bearer", b"the b\xe9arer"),
+        PLAIN.replace(b"the bearer", b"x" * 4096),
+        PLAIN.replace(b"Host", b"Accept: *\r\n" * 33 + b"Host"),
+    ],
+)
+def test_every_other_one_is_left(data):
+    assert read_head(data) is None
+
+
+@given(st.binary())
+def test_nothing_is_read_into_what_is_no_http(data):
+    assert read_head(data) is None or data.endswith(b"\r\n\r\n")
+
+
+class Face:
+    """An endpoint that has one answer."""
+
+    def __init__(self, answer):
+        self.given = answer
+
+    def answer_now(self, request):
+        return self.given
+
+
+class Somebody:
+    hosts = frozenset({"127.0.0.1:9254"})
+
+
+def quick(answer, *, name="container", loop=None, clock=None):
+    face = Face(answer)
+    return QuickAnswers(
+        lambda _path: (name, face),
+        clock=clock or ManualClock(),
+        metrics=Metrics("0"),
+        loop=loop or Loop(),
+    )
+
+
+def test_what_has_to_be_waited_for_is_left():
+    assert quick(None).answer(PLAIN, Somebody()) is None
+
+
+def test_a_head_that_is_known_is_guarded_all_the_same():
+    answers, stranger = quick(Answer(200)), Somebody()
+    stranger.hosts = frozenset({"elsewhere"})
+    assert answers.answer(PLAIN, Somebody()) is not None
+    assert answers.answer(PLAIN, stranger) is None
+
+
+def test_heads_are_not_kept_without_end():
+    answers = quick(Answer(200))
+    for number in range(1000):
+        answers.answer(PLAIN.replace(b"the bearer", b"%d" % number), Somebody())
+        assert len(answers._heads) <= 128
+
+
+def test_the_date_is_that_of_the_second():
+    loop, clock = Loop(), ManualClock()
+    answers = quick(Answer(200), loop=loop, clock=clock)
+    for _ in range(2):
+        words, _ = answers.answer(PLAIN, Somebody())
+        assert f"\r\nDate: {clock.now():%a, %d %b %Y %H:%M:%S} GMT\r\n".encode() in words
+        loop.now += 1.0
+        clock.step(1.0)
+
+
+def test_the_metadata_service_ends_each_connection():
+    assert quick(Answer(200), name="imds").answer(PLAIN, Somebody())[1]
+
+
+# Both ways
+
+FIELDS = st.sampled_from(
+    [
+        ("Accept", "application/json"),
+        ("User-Agent", "aws-sdk-rust/1.3"),
+        ("Connection", "close"),
+        ("Connection", "keep-alive"),
+        ("Content-Length", "0"),
+        ("Authorization", BEARER.reveal()),
+        ("authorization", BEARER.reveal()),
+        ("Authorization", "wrong"),
+        ("X-aws-ec2-metadata-token", "TOKEN"),
+        ("x-aws-ec2-metadata-token", "A" * 56),
+        ("X-aws-ec2-metadata-token-ttl-seconds", "21600"),
+        ("X-aws-ec2-metadata-token-ttl-seconds", "0"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("Origin", "null"),
+        ("Expect", "100-continue"),
+    ]
+)
+PATHS = st.sampled_from(
+    [
+        "/v1/credentials",
+        "/v1/credentials/",
+        "/v1/credentials/dev",
+        "/v1/credentials/other",
+        "/v1/credentials?x",
+        "/latest/api/token",
+        "//latest/api/token",
+        "/latest/api/token/",
+        "/2021-07-15/api/token",
+        "/latest/meta-data/iam/security-credentials",
+        "/latest/meta-data/iam/security-credentials/",
+        "/latest/meta-data/iam/security-credentials/dev",
+        "/latest/meta-data/iam/security-credentials/dev/",
+        "/latest/meta-data/iam/security-credentials/other",
+        "/latest/meta-data/placement/region",
+        "/latest/user-data",
+        "/latest/nothing",
+        "/never/meta-data",
+        "/",
+        "//",
+        "/healthz",
+        "/readyz",
+        "/status",
+        "/v1/../healthz",
+        "/%2e",
+    ]
+)
+REQUESTS = st.tuples(
+    st.sampled_from(["GET", "GET", "GET", "PUT", "HEAD", "POST", "OPTIONS"]),
+    PATHS,
+    st.sampled_from(["HOST", "HOST", "localhost", "evil.example"]),
+    st.lists(FIELDS, max_size=4),
+    st.sampled_from(["1.1", "1.1", "1.1", "1.0"]),
+)
+
+
+class Both:
+    """One door, and two ports of it: the second has nothing answered but by aiohttp."""
+
+    def __init__(self, served, door, peers, *, imdsv1):
+        self.served, self.imdsv1 = served, imdsv1
+        self._listener = Listener(
+            host_names([("127.0.0.1", served.port)]),
+            imds="attested",
+            peers=peers,
+            allowed_uids=frozenset({os.geteuid()}),
+        )
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.slow_port = self._listening.getsockname()[1]
+        self._acceptor = Acceptor(
+            self._listening,
+            lambda: Connection(
+                self._listener, door._table, lambda *_: None, door._handler, closed=door._closed
+            ),
+            asyncio.get_running_loop(),
+        )
+
+    def close(self):
+        self._acceptor.close()
+        self._listening.close()
+
+    async def ask(self, port, raw):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(10):
+            writer.write(raw)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = 0 if raw.startswith(b"HEAD") else int(parse(head).headers["content-length"])
+            reply = parse(head + await reader.readexactly(length))
+            if reply.headers.get("connection") == "close":
+                assert await reader.read() == b""
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        reply.headers.pop("date")
+        minted = reply.status == 200 and b"/api/token " in raw and raw.startswith(b"PUT")
+        names = sorted(name for name in reply.header_names if name != "Date")
+        body = len(reply.body) if minted else reply.body
+        return reply.status, reply.reason, reply.headers, names, body
+
+
+@contextlib.asynccontextmanager
+async def both(*, imdsv1):
+    bench = Bench()
+    async with serving(bench=bench, allow_imdsv1=imdsv1) as served:
+        assert await served.roles.default.refresh() is None
+        with (
+            PeerLookup() as peers,
+            contextlib.closing(Both(served, served.door, peers, imdsv1=imdsv1)) as ways,
+        ):
+            yield ways
+
+
+@pytest.mark.parametrize("imdsv1", [False, True])
+def test_both_ways_answer_alike(imdsv1):
+    with asyncio.Runner() as runner:
+        opened = both(imdsv1=imdsv1)
+        ways = runner.run(opened.__aenter__())
+        token = runner.run(ways.served.imds_token())
+
+        @given(REQUESTS)
+        @settings(max_examples=400, deadline=None)
+        def alike(request):
+            method, path, host, fields, version = request
+            host = f"127.0.0.1:{ways.served.port}" if host == "HOST" else host
+            lines = [f"{method} {path} HTTP/{version}", f"Host: {host}"]
+            lines += [f"{name}: {token if value == 'TOKEN' else value}" for name, value in fields]
+            raw = "\r\n".join([*lines, "", ""]).encode()
+            quickly = runner.run(ways.ask(ways.served.port, raw))
+            assert quickly == runner.run(ways.ask(ways.slow_port, raw))
+
+        try:
+            alike()
+            assert ways.served.door._quick._heads
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
