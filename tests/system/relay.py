@@ -98,7 +98,7 @@ class Relay:
 
     async def open(self):
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self._port, ssl=self._tls
+            self._meet, "127.0.0.1", self._port, ssl=self._tls
         )
 
     async def close(self):
@@ -117,16 +117,25 @@ class Relay:
         await self.close()
         self._keeper.close()
 
-    async def _serve(self, reader, writer):
+    def _meet(self, reader, writer):
+        """Serve a client in a task that `close` knows, whether it has had its first turn or not."""
+
+        def ended(task):
+            self._tasks.discard(task)
+            writer.transport.abort()
+
         self.connections += 1
-        self._tasks.add(asyncio.current_task())
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+    async def _serve(self, reader, writer):
         client = Side(reader, writer)
         try:
             # What is cut off, by whomever, is the subject here and no error.
             with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
                 await self._treat(client)
         finally:
-            self._tasks.discard(asyncio.current_task())
             await _drop(writer)
 
     async def _treat(self, client):
