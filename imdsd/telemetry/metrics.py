@@ -13,11 +13,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -58,12 +58,9 @@ class Metrics:
             ["role"],
             registry=registry,
         )
-        self._requests = Counter(
-            "imdsd_requests_total",
-            "Requests answered, by endpoint and status.",
-            ["endpoint", "status"],
-            registry=registry,
-        )
+        # The library looks a counter up by its labels, and locks it: half as much as an answer.
+        self._answers: dict[tuple[str, int], int] = {}
+        registry.register(_AnswerCollector(self._answers))
         self._refused = Counter(
             "imdsd_guard_refusals_total",
             "Requests a guard refused.",
@@ -123,7 +120,8 @@ class Metrics:
 
     def answered(self, endpoint: str, status: int) -> None:
         """Count an answer."""
-        self._requests.labels(endpoint, str(status)).inc()
+        key = endpoint, status
+        self._answers[key] = self._answers.get(key, 0) + 1
 
     def refused(self, guard: str) -> None:
         """Count a request that a guard refused."""
@@ -169,6 +167,21 @@ class Metrics:
     def render(self) -> bytes:
         """Return the exposition text."""
         return generate_latest(self._registry)
+
+
+class _AnswerCollector(Collector):
+    def __init__(self, answers: Mapping[tuple[str, int], int]) -> None:
+        self._answers = answers
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "imdsd_requests",
+            "Requests answered, by endpoint and status.",
+            labels=["endpoint", "status"],
+        )
+        for (endpoint, status), count in self._answers.items():
+            requests.add_metric([endpoint, str(status)], count)
+        return (requests,)
 
 
 class _RoleCollector(Collector):

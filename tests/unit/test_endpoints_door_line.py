@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from imdsd.endpoints.door.line import ACCEPTED_AT_ONCE, Acceptor, Line
+from imdsd.endpoints.door.poller import Poller
 from tests.fakes.clock import settle
 
 LARGE = b"x" * 8_000_000
@@ -48,7 +49,14 @@ class Protocol(asyncio.BufferedProtocol):
 
 
 @pytest.fixture
-async def pair():
+async def poller():
+    poller = Poller(asyncio.get_running_loop())
+    yield poller
+    poller.close()
+
+
+@pytest.fixture
+async def pair(poller):
     opened = []
 
     def pair(said=b"", **options):
@@ -59,14 +67,12 @@ async def pair():
         if said:
             there.send(said)
         protocol = Protocol(**options)
-        line = Line(here, protocol, asyncio.get_running_loop())
+        line = Line(here, protocol, running(), poller)
         line.open()
         return protocol, line, there
 
     yield pair
     for each in opened:
-        if each.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(each.fileno())
         each.close()
 
 
@@ -183,13 +189,13 @@ async def test_a_bug_of_the_protocol_ends_its_line_and_is_told(pair):
     assert isinstance(told[0]["exception"], ZeroDivisionError)
 
 
-async def test_addresses_are_told_as_long_as_there_are_any():
+async def test_addresses_are_told_as_long_as_there_are_any(poller):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         there = socket.create_connection(listening.getsockname())
         here, _ = listening.accept()
     with there, here:
         here.settimeout(0)
-        line = Line(here, Protocol(), asyncio.get_running_loop())
+        line = Line(here, Protocol(), running(), poller)
         assert line.get_extra_info("peername") == there.getsockname()
         assert line.get_extra_info("sockname") == there.getpeername()
         assert line.get_extra_info("socket") is here
@@ -224,10 +230,10 @@ async def listening():
     listening.close()
 
 
-async def test_a_few_are_taken_in_at_a_time(listening):
+async def test_a_few_are_taken_in_at_a_time(listening, poller):
     made = []
     clients = [socket.create_connection(listening.address) for _ in range(ACCEPTED_AT_ONCE + 1)]
-    acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running())
+    acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running(), poller)
     acceptor._accept()
     assert len(made) == ACCEPTED_AT_ONCE
     await settle()
@@ -239,17 +245,17 @@ async def test_a_few_are_taken_in_at_a_time(listening):
         await protocol.ended.wait()
 
 
-async def test_who_comes_once_it_is_closed_is_left_to_the_next_one(listening):
-    Acceptor(listening, Protocol, running()).close()
+async def test_who_comes_once_it_is_closed_is_left_to_the_next_one(listening, poller):
+    Acceptor(listening, Protocol, running(), poller).close()
     with socket.create_connection(listening.address):
         await settle()
         listening.accept()[0].close()
 
 
-async def test_without_descriptors_it_rests_and_says_why(listening):
+async def test_without_descriptors_it_rests_and_says_why(listening, poller):
     told, made = [], []
     running().set_exception_handler(lambda _, context: told.append(context["exception"]))
-    acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running())
+    acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running(), poller)
     listening.error = errno.EMFILE
     with socket.create_connection(listening.address) as client:
         await settle()
@@ -265,9 +271,9 @@ async def test_without_descriptors_it_rests_and_says_why(listening):
     acceptor.close()
 
 
-async def test_one_that_rests_can_be_closed(listening):
+async def test_one_that_rests_can_be_closed(listening, poller):
     running().set_exception_handler(lambda *_: None)
-    acceptor = Acceptor(listening, Protocol, running())
+    acceptor = Acceptor(listening, Protocol, running(), poller)
     listening.error = errno.ENOMEM
     with socket.create_connection(listening.address):
         await settle()

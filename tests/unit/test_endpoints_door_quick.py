@@ -226,6 +226,7 @@ class Both:
                 self._listener, door._table, lambda *_: None, door._handler, closed=door._closed
             ),
             asyncio.get_running_loop(),
+            door._poller,
         )
 
     def close(self):

@@ -18,6 +18,7 @@ from imdsd.endpoints.door.connection import Connection
 from imdsd.endpoints.door.heads import NO_HTTP, PARSED_LINES, TOO_LARGE, refused
 from imdsd.endpoints.door.limits import BODY_BYTES, FIELD_BYTES, LIMITS, LINE_BYTES, Limits
 from imdsd.endpoints.door.line import Acceptor
+from imdsd.endpoints.door.poller import Poller
 from imdsd.endpoints.door.quick import SERVERS, Endpoint, QuickAnswers
 from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.events import EventsEndpoint
@@ -121,6 +122,7 @@ class Door:
         self._loop = loop
         self._table = ConnectionTable(loop, limits, per_user=per_user)
         self._limits = limits
+        self._poller = Poller(loop)
         self._silent_until = loop.time()
         self._quick = QuickAnswers(self._route, clock=clock, metrics=metrics, loop=loop)
         metrics.watch_connections(self._table.__len__)
@@ -128,7 +130,7 @@ class Door:
 
     def listen(self, listening: socket.socket, listener: Listener) -> Acceptor:
         """Take in every client of a listening socket, until that is closed."""
-        return Acceptor(listening, lambda: self.protocol(listener), self._loop)
+        return Acceptor(listening, lambda: self.protocol(listener), self._loop, self._poller)
 
     def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
@@ -145,6 +147,7 @@ class Door:
         self._server.pre_shutdown()
         await self._server.shutdown(grace_seconds)
         self._table.empty()
+        self._poller.close()
 
     def _handler(self, connection: Connection) -> RequestHandler:
         return _Handler(self._server, connection, limits=self._limits, loop=self._loop)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imdsd.endpoints.door.connection import Connection
+    from imdsd.endpoints.door.poller import Poller
 
 ACCEPTED_AT_ONCE = 8
 """How many connections are taken in before those that are open are heard again."""
@@ -39,6 +40,7 @@ class Acceptor:
         listening: socket.socket,
         make_protocol: Callable[[], Connection],
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
     ) -> None:
         listening.settimeout(0)
         # What is accepted inherits it.
@@ -46,6 +48,7 @@ class Acceptor:
         self._listening = listening
         self._make_protocol = make_protocol
         self._loop = loop
+        self._poller = poller
         self._again: asyncio.TimerHandle | None = None
         self._open()
 
@@ -70,7 +73,7 @@ class Acceptor:
                 self._rest(error)
                 return
             opened.settimeout(0)
-            Line(opened, self._make_protocol(), self._loop).open()
+            Line(opened, self._make_protocol(), self._loop, self._poller).open()
 
     def _rest(self, error: OSError) -> None:
         self._loop.remove_reader(self._listening.fileno())
@@ -82,16 +85,21 @@ class Acceptor:
 class Line(asyncio.Transport):
     """One accepted socket; whatever cannot be sent at once pauses its protocol."""
 
-    __slots__ = ("_closing", "_eof_due", "_heard_eof", "_loop", "_opened", "_paused", "_protocol",
-                 "_unsent", "_watched")  # fmt: skip
+    __slots__ = ("_closing", "_eof_due", "_heard_eof", "_loop", "_opened", "_paused", "_poller",
+                 "_protocol", "_unsent", "_watched")  # fmt: skip
 
     def __init__(
-        self, opened: socket.socket, protocol: Connection, loop: asyncio.AbstractEventLoop
+        self,
+        opened: socket.socket,
+        protocol: Connection,
+        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
     ) -> None:
         super().__init__()
         self._opened = opened
         self._protocol = protocol
         self._loop = loop
+        self._poller = poller
         self._unsent = bytearray()
         self._watched = False
         self._paused = False
@@ -247,7 +255,7 @@ class Line(asyncio.Transport):
     def _watch(self) -> None:
         wanted = self.is_reading()
         if wanted and not self._watched:
-            self._loop.add_reader(self._opened.fileno(), self._hear)
+            self._poller.watch(self._opened.fileno(), self._hear)
         elif self._watched and not wanted:
-            self._loop.remove_reader(self._opened.fileno())
+            self._poller.unwatch(self._opened.fileno())
         self._watched = wanted

@@ -69,14 +69,18 @@ class Endpoint(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """What a head says that was read before; which connection it came by does not matter."""
+    """What a head says, and on which names of a listener the guards let it pass before.
+
+    They look at the head and these names alone.
+    """
 
     method: str
     path: str
     headers: CIMultiDictProxy[str]
     ends_connection: bool
+    passed_on: frozenset[str] | None = None
 
 
 class QuickAnswers:
@@ -107,8 +111,10 @@ class QuickAnswers:
         if head is None:
             return None
         request = Request(head.method, head.path, head.headers, connection)
-        if refusal(request) is not None:
-            return None
+        if head.passed_on is not connection.hosts:
+            if refusal(request) is not None:
+                return None
+            head.passed_on = connection.hosts
         name, endpoint = self._route(head.path)
         answer = endpoint.answer_now(request)
         if answer is None:
