@@ -8,20 +8,18 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from imdsd.clock import SystemClock
 from imdsd.config import add_flags, load
 from imdsd.errors import AlreadyRunningError
 from imdsd.host.memory import close_memory, leave_no_core
 from imdsd.host.runtime_directory import RuntimeDirectory
-from imdsd.telemetry.log import configure_logging
+from imdsd.telemetry.log import configure_logging, get_logger
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 # A service manager has seen the other one end by then; nobody waits for this.
 _STANDBY_SECONDS = 1.0

@@ -8,13 +8,18 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
-import structlog
-
 from imdsd.clock import SystemClock, format_instant
+from imdsd.telemetry.leaving_out import leaving_out
 from imdsd.telemetry.tracebacks import told
+
+with leaving_out("rich"):
+    # 7 MB for tracebacks that show what `told` leaves out.
+    import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
+
+get_logger = structlog.get_logger
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

@@ -1,0 +1,32 @@
+"""Imports that leave a module out."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from imdsd.telemetry.leaving_out import leaving_out
+
+
+def test_a_module_that_is_left_out_is_not_found_and_then_found_again():
+    with leaving_out("antigravity_of_nobody"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("antigravity_of_nobody")
+        assert "antigravity_of_nobody" in sys.modules
+    assert "antigravity_of_nobody" not in sys.modules
+
+
+def test_what_is_loaded_stays():
+    with leaving_out("subprocess"):
+        assert importlib.import_module("subprocess") is subprocess
+
+
+def test_the_daemon_loads_nothing_that_draws():
+    """rich comes along wherever `imdsd status` is: with every install."""
+    code = (
+        "import sys, imdsd.cli.serve, imdsd.cli.demo, imdsd.daemon.service;"
+        "sys.exit(' '.join({'rich', 'pygments', 'aiobotocore'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
