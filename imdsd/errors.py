@@ -62,7 +62,7 @@ class RefreshError(ImdsdError):
         self.retry_after_seconds = retry_after_seconds
         self.throttled = throttled
         self.code = code or type(self).code
-        super().__init__(f"{self.reason}; {self.remedy}" if remedy else self.reason)
+        super().__init__(f"{self.reason}; {self.remedy}" if self.remedy else self.reason)
 
     @property
     def retryable(self) -> bool:
