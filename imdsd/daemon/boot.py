@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsd.config import build_source
@@ -12,6 +13,7 @@ from imdsd.credentials.attempt import Workshop
 from imdsd.credentials.model import RoleTerms
 from imdsd.credentials.roles import RoleDefinition, Roles
 from imdsd.credentials.schedule import LEAST_INTERVAL_SECONDS
+from imdsd.daemon.exchanging import ProcessExchange
 from imdsd.sts import StsExchange
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from imdsd.clock import Clock
     from imdsd.config import Config, RoleConfig, TokenConfig, UpstreamConfig
     from imdsd.credentials.model import Credentials, D, Publisher
+    from imdsd.daemon.exchanging import ExchangeProcess
     from imdsd.endpoints.upstream.passthrough import Upstream
     from imdsd.host.runtime_directory import RuntimeDirectory
     from imdsd.telemetry.metrics import Metrics
@@ -54,8 +57,11 @@ def build_roles(
     metrics: Metrics,
     *,
     published: Callable[[str, Credentials], None] = lambda _role, _credentials: None,
+    process: ExchangeProcess | None = None,
 ) -> Roles[D]:
     """Return the roles of a starting daemon; `published` is told what comes into service.
+
+    Their exchanges are made by `process`, or in this one.
 
     The first mints keep their distance from the last one of a daemon that was killed.
     """
@@ -71,7 +77,7 @@ def build_roles(
     )
     first = boot.directory.seconds_until_mint(boot.clock.now())
     return Roles(
-        define_roles(boot.config, environ=boot.environ),
+        define_roles(boot.config, environ=boot.environ, process=process),
         workshop,
         default=boot.config.default_role,
         first_after_seconds=first,
@@ -90,19 +96,30 @@ def build_upstream(
     return Upstream(upstream.url, upstream.paths, clock=clock, metrics=metrics)
 
 
-def define_roles(config: Config, *, environ: Mapping[str, str]) -> tuple[RoleDefinition, ...]:
+def define_roles(
+    config: Config, *, environ: Mapping[str, str], process: ExchangeProcess | None = None
+) -> tuple[RoleDefinition, ...]:
     """Return what the configuration says of each role, with its token source and exchange."""
     return tuple(
-        define_role(role, environ=environ, ca_bundle=config.ca_bundle) for role in config.roles
+        define_role(role, environ=environ, ca_bundle=config.ca_bundle, process=process)
+        for role in config.roles
     )
 
 
 def define_role(
-    role: RoleConfig, *, environ: Mapping[str, str], ca_bundle: Path | None
+    role: RoleConfig,
+    *,
+    environ: Mapping[str, str],
+    ca_bundle: Path | None,
+    process: ExchangeProcess | None = None,
 ) -> RoleDefinition:
-    """Return what the configuration says of one role, with its token source and exchange."""
+    """Return what the configuration says of one role, with its token source and exchange.
+
+    The exchange is made by `process`, or in this one where there is none.
+    """
     source = build_source(role.token, environ=environ, ca_bundle=ca_bundle)
-    exchange = StsExchange(role.region, endpoint_url=role.sts_endpoint_url, ca_bundle=ca_bundle)
+    kind = StsExchange if process is None else partial(ProcessExchange, process)
+    exchange = kind(role.region, endpoint_url=role.sts_endpoint_url, ca_bundle=ca_bundle)
     terms = RoleTerms(
         role_arn=role.arn,
         chain=role.chain,

@@ -15,6 +15,7 @@ from imdsd.clock import format_instant
 from imdsd.config import unreloadable_changes
 from imdsd.daemon.boot import Boot, build_roles, build_upstream, define_roles
 from imdsd.daemon.descriptors import raise_limit
+from imdsd.daemon.exchanging import ExchangeProcess
 from imdsd.daemon.files import CredentialFiles, held_by
 from imdsd.daemon.listeners import (
     Bound,
@@ -79,8 +80,13 @@ class Daemon:
             upstream=self._upstream,
         )
         self._files = CredentialFiles(config.roles, clock=self._clock, metrics=self._metrics)
+        self._exchanges = ExchangeProcess(boot.environ)
         self._roles = build_roles(
-            boot, DocumentRenderer(), self._metrics, published=self._files.published
+            boot,
+            DocumentRenderer(),
+            self._metrics,
+            published=self._files.published,
+            process=self._exchanges,
         )
         self._telling = Telling(boot.environ, self._roles, clock=self._clock)
 
@@ -97,6 +103,7 @@ class Daemon:
         self._handle_signals()
         async with AsyncExitStack() as stack:
             stack.callback(self._peers.close)
+            stack.push_async_callback(self._exchanges.close)
             bound = await self._bind(stack)
             door = self._door(bound)
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
@@ -256,7 +263,7 @@ class Daemon:
     async def _take(self, config: Config) -> None:
         if refused := unreloadable_changes(self._config, config):
             raise ImdsdError(f"{', '.join(refused)} cannot change while running: restart instead")
-        definitions = define_roles(config, environ=self._boot.environ)
+        definitions = define_roles(config, environ=self._boot.environ, process=self._exchanges)
         await self._roles.replace(definitions, config.default_role)
         self._files.replace(config.roles, held=held_by(self._roles))
         self._metadata.settings = config.metadata.settings

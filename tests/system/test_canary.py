@@ -458,12 +458,12 @@ import asyncio, sys
 from pathlib import Path
 from imdsd.cli import main
 from imdsd.credentials import attempt
+from imdsd.daemon.exchanging import ProcessExchange
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
 from imdsd.endpoints.imds import ImdsEndpoint
 from imdsd.endpoints.ops import OpsEndpoint
-from imdsd.sts.exchange import StsExchange
 from imdsd.tokens.command import CommandSource
 
 place = Path(sys.argv.pop(1))
@@ -491,7 +491,7 @@ def headers(_answer, request):
     return secrets
 
 after(CommandSource, "mint", "mint", lambda token: [token.reveal()])
-after(StsExchange, "exchange", "exchange", lambda session, _token: keys(session))
+after(ProcessExchange, "exchange", "exchange", lambda session, _token: keys(session))
 for kind in (ContainerEndpoint, ImdsEndpoint, OpsEndpoint):
     after(kind, "answer", kind.__name__, headers)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imdsd.sandbox.faults import hang
 from tests.system.intruder import USER, WAYS, intrude, same_user, without
 from tests.system.machine import descendants, eventually, need_file
 from tests.system.settings import role, settings
@@ -68,6 +69,15 @@ async def test_the_process_above_a_token_command_is_closed_and_the_command_is_no
     assert await intrude(warden) == REFUSED
     assert await intrude(command) == OPEN
     assert (core_limit(warden), core_limit(command)) == (("0", "0"), ("0", "0"))
+
+
+async def test_the_process_that_asks_sts_is_closed(daemons, sandbox):
+    sandbox.sts.faults.always(hang())
+    daemon = await start(daemons, sandbox).listening()
+    await sandbox.sts.faults.until_hanging()
+    (exchanging,) = descendants(daemon.pid)
+    assert await intrude(exchanging) == REFUSED
+    assert core_limit(exchanging) == ("0", "0")
 
 
 @pytest.mark.parametrize("verb", ["login", "token", "doctor"])

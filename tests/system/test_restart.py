@@ -76,7 +76,9 @@ async def test_a_kill_while_exchanging_costs_one_more_exchange(daemons, sandbox)
     text = settings(sandbox)
     daemon = await daemons.serve(text).listening()
     await sandbox.sts.faults.until_hanging()
-    await killed(daemon)
+    family = descendants(daemon.pid)
+    assert len(family) == 1
+    await killed(daemon, family=family)
     again = await started_again(daemons, sandbox, daemon, text)
     assert (await again.credentials()).status == 200
 

@@ -24,6 +24,7 @@ VERBS_ONE_A_FILE = HOUSE / "cli"
 REVEALS = {
     "cli/token.py": 2,  # prints the web identity token, which is what the verb is for
     "client/http.py": 1,  # the bearer, to the daemon
+    "daemon/exchanging/messages.py": 1,  # the token to the exchange process, the keys back
     "doctor/chain/signature.py": 2,  # the token, to read its header and check its signature
     "endpoints/container.py": 1,  # the bearer, to be compared
     "endpoints/documents.py": 4,  # the credentials, rendered for clients
