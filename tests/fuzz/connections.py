@@ -23,6 +23,7 @@ from imdsd.credentials.roles import Roles
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
 from imdsd.endpoints.door import Door
+from imdsd.endpoints.door.line import HEARD_BYTES
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Listener, host_names
 from imdsd.endpoints.imds import ImdsEndpoint
@@ -264,10 +265,8 @@ async def _say(protocol: Any, transport: _Transport, pieces: Iterable[bytes]) ->
 def _hear(protocol: Any, transport: _Transport, piece: bytes) -> None:
     """Take in what arrived at once, as much at a time as a loop would."""
     while piece and transport.reading and not transport.closed:
-        place = protocol.get_buffer(-1)
-        taken, piece = piece[: len(place)], piece[len(place) :]
-        place[: len(taken)] = taken
-        protocol.buffer_updated(len(taken))
+        taken, piece = piece[:HEARD_BYTES], piece[HEARD_BYTES:]
+        protocol.data_received(taken)
 
 
 async def _idle(loop: Any) -> None:

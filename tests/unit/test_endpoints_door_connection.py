@@ -47,8 +47,7 @@ class Client:
 
     def take_in(self):
         """Do what an event loop does with a socket that is readable."""
-        count = self.here.recv_into(self.connection.get_buffer(-1))
-        self.connection.buffer_updated(count)
+        self.connection.data_received(self.here.recv(16 * 1024))
 
     def close(self):
         self.here.close()

@@ -13,11 +13,10 @@ from tests.fakes.clock import settle
 LARGE = b"x" * 8_000_000
 
 
-class Protocol(asyncio.BufferedProtocol):
+class Protocol(asyncio.Protocol):
     """Writes down what happens to it."""
 
     def __init__(self, *, keeps_half_open=False):
-        self.buffer = bytearray(1024)
         self.events, self.heard = [], b""
         self.keeps_half_open = keeps_half_open
         self.ended = asyncio.Event()
@@ -25,11 +24,8 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_made(self, transport):
         self.transport = transport
 
-    def get_buffer(self, sizehint):
-        return self.buffer
-
-    def buffer_updated(self, nbytes):
-        self.heard += self.buffer[:nbytes]
+    def data_received(self, data):
+        self.heard += data
         if self.heard.endswith(b"break"):
             raise ZeroDivisionError
 

@@ -70,7 +70,7 @@ async def test_who_was_ended_by_another_in_the_same_turn_is_not_called(poller):
 
 
 async def test_all_of_very_many_are_heard(poller):
-    pairs = [socket.socketpair() for _ in range(200)]
+    pairs = [socket.socketpair() for _ in range(600)]
     heard = set()
     for here, there in pairs:
         poller.watch(here.fileno(), lambda here=here: heard.add(here.recv(1) and here.fileno()))
@@ -80,3 +80,52 @@ async def test_all_of_very_many_are_heard(poller):
     for pair in pairs:
         for each in pair:
             each.close()
+
+
+async def test_what_is_asked_for_while_clients_are_heard_comes_once_all_are(poller):
+    pairs = [socket.socketpair() for _ in range(3)]
+    calls = []
+    for here, there in pairs:
+
+        def heard(here=here):
+            calls.append(here.recv(1))
+            poller.soon(lambda: calls.append("soon"))
+
+        poller.watch(here.fileno(), heard)
+        there.send(b"x")
+    await settle()
+    assert calls == [b"x"] * 3 + ["soon"] * 3
+    for pair in pairs:
+        for each in pair:
+            each.close()
+
+
+async def test_what_is_asked_for_otherwise_comes_with_the_next_turn(poller):
+    calls = []
+    poller.soon(lambda: calls.append("soon"))
+    assert calls == []
+    await settle()
+    assert calls == ["soon"]
+
+
+async def test_a_defect_of_one_takes_nothing_from_the_others(poller, pair):
+    here, there = pair
+    loop, told, calls = asyncio.get_running_loop(), [], []
+    loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+
+    def heard():
+        poller.unwatch(here.fileno())
+        poller.soon(lambda: calls.append("soon"))
+        raise ZeroDivisionError
+
+    poller.watch(here.fileno(), heard)
+    there.send(b"x")
+    await settle()
+    assert calls == ["soon"]
+    assert [type(each) for each in told] == [ZeroDivisionError]
+
+
+async def test_it_can_be_closed_twice():
+    poller = Poller(asyncio.get_running_loop())
+    poller.close()
+    poller.close()

@@ -93,25 +93,42 @@ def test_nothing_is_read_into_what_is_no_http(data):
 
 
 class Face:
-    """An endpoint that has one answer."""
+    """An endpoint that has one answer at a time."""
 
     def __init__(self, answer):
         self.given = answer
+        self.asked = 0
 
     def answer_now(self, request):
+        self.asked += 1
         return self.given
+
+
+class Turn:
+    """What is to be done when a turn of the loop is over."""
+
+    def __init__(self):
+        self._due = []
+
+    def soon(self, act):
+        self._due.append(act)
+
+    def over(self):
+        while self._due:
+            self._due.pop()()
 
 
 class Somebody:
     hosts = frozenset({"127.0.0.1:9254"})
 
 
-def quick(answer, *, name="container", loop=None, clock=None):
-    face = Face(answer)
+def quick(answer, *, name="container", loop=None, clock=None, turn=None, metrics=None):
+    face = answer if isinstance(answer, Face) else Face(answer)
     return QuickAnswers(
         lambda _path: (name, face),
+        soon=(turn or Turn()).soon,
         clock=clock or ManualClock(),
-        metrics=Metrics("0"),
+        metrics=metrics or Metrics("0"),
         loop=loop or Loop(),
     )
 
@@ -127,6 +144,45 @@ def test_a_head_that_is_known_is_guarded_all_the_same():
     assert answers.answer(PLAIN, stranger) is None
 
 
+def test_the_same_head_is_told_the_same_until_the_turn_is_over():
+    face, turn, metrics = Face(Answer(200, b"one")), Turn(), Metrics("0")
+    answers = quick(face, turn=turn, metrics=metrics)
+    first = answers.answer(PLAIN, Somebody())
+    face.given = Answer(200, b"two")
+    assert answers.answer(PLAIN, Somebody()) == first
+    assert b"two" in answers.answer(PLAIN.replace(b"bearer", b"other"), Somebody())[0]
+    turn.over()
+    assert b"two" in answers.answer(PLAIN, Somebody())[0]
+    assert face.asked == 3
+    assert b'imdsd_requests_total{endpoint="container",status="200"} 4.0' in metrics.render()
+
+
+def test_nothing_that_was_told_is_kept_beyond_its_turn():
+    turn = Turn()
+    answers = quick(Answer(200, b"canary"), turn=turn)
+    answers.answer(PLAIN, Somebody())
+    assert answers._said
+    turn.over()
+    assert not answers._said
+
+
+def test_the_metadata_service_asks_each_client_who_calls():
+    face = Face(Answer(200))
+    answers = quick(face, name="imds")
+    for _ in range(2):
+        answers.answer(PLAIN, Somebody())
+    assert face.asked == 2
+
+
+def test_a_head_that_was_answered_is_guarded_on_another_listener_in_the_same_turn():
+    answers, stranger, twin = quick(Answer(200)), Somebody(), Somebody()
+    stranger.hosts = frozenset({"elsewhere"})
+    twin.hosts = frozenset({"127.0.0.1:9254", "elsewhere"})
+    assert answers.answer(PLAIN, Somebody()) is not None
+    assert answers.answer(PLAIN, stranger) is None
+    assert answers.answer(PLAIN, twin) is not None
+
+
 def test_heads_are_not_kept_without_end():
     answers = quick(Answer(200))
     for number in range(1000):
@@ -135,13 +191,14 @@ def test_heads_are_not_kept_without_end():
 
 
 def test_the_date_is_that_of_the_second():
-    loop, clock = Loop(), ManualClock()
-    answers = quick(Answer(200), loop=loop, clock=clock)
+    loop, clock, turn = Loop(), ManualClock(), Turn()
+    answers = quick(Answer(200), loop=loop, clock=clock, turn=turn)
     for _ in range(2):
         words, _ = answers.answer(PLAIN, Somebody())
         assert f"\r\nDate: {clock.now():%a, %d %b %Y %H:%M:%S} GMT\r\n".encode() in words
         loop.now += 1.0
         clock.step(1.0)
+        turn.over()
 
 
 def test_the_metadata_service_ends_each_connection():

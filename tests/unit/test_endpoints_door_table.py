@@ -310,3 +310,15 @@ def test_a_request_began_when_its_head_was_first_awaited(loop, table):
     assert table.since(member) == 100.0
     table.enter(member, table.idle)
     assert table.since(member) == loop.now
+
+
+def test_who_rests_again_is_the_last_to_make_place_and_waits_from_then_on(loop, table):
+    members = admitted(table, Member(), Member())
+    first, second = members
+    for member in members:
+        table.enter(member, table.idle)
+    loop.advance(1.0)
+    table.rest(first)
+    assert list(table.idle.members) == [second, first]
+    loop.advance(table.idle.limit_seconds - 0.5)
+    assert (first.ended, second.ended) == (None, table.idle)

@@ -43,13 +43,10 @@ _NO_HTTP = _whole("400 Bad Request", Answer(400))
 _TOO_SLOW = _whole("408 Request Timeout", Answer(408))
 _HEAD_TOO_LARGE = _whole("431 Request Header Fields Too Large", Answer(431))
 
-
-# Where bytes arrive, for all clients: each is heard out of it before the next has its turn.
-_RECEIVED = memoryview(bytearray(16 * 1024))
 _BLANK_LINE = b"\r\n\r\n"
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """An accepted connection, from its first byte to its last, within the limits of the table."""
 
     _transport: asyncio.Transport
@@ -96,18 +93,14 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.abort()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        """Return where bytes go: the same place for all, so that none has the loop for long."""
-        return _RECEIVED
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Hand bytes on; those of a client that has to go are let fall."""
-        data = bytes(_RECEIVED[:nbytes])
         if self.phase is self._table.farewell:
             self._part(_FULL)
             return
         if self._handler is None:
-            if self._is_answered(data):
+            if (found := self._answer_now(data, self)) is not None:
+                self._say(*found)
                 return
             # Not before: a flood of silent connections would have half of its price here.
             self._handler = self._make_handler(self)
@@ -238,18 +231,13 @@ class Connection(asyncio.BufferedProtocol):
             return None
         return self._listener.find_peer(local[:2], remote[:2])
 
-    def _is_answered(self, data: bytes) -> bool:
+    def _say(self, words: bytes, ends: bool) -> None:  # noqa: FBT001  # as the answer comes
         """Answer a plain request; as long as there was no other, no handler needs to know."""
-        found = self._answer_now(data, self)
-        if found is None:
-            return False
-        words, ends = found
         if not ends:
-            self._table.enter(self, self._table.idle)
+            self._table.rest(self)
         self._transport.write(words)
         if ends:
             self._transport.close()
-        return True
 
     def _is_endless(self, data: bytes) -> bool:
         """Whether so much of a head is here that nobody should keep more of it."""

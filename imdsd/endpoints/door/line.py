@@ -1,6 +1,6 @@
 """The only module that reads and writes sockets of clients: an accepted one becomes a transport.
 
-It does what asyncio's own transport does for a `BufferedProtocol`, in one step where that takes a
+It does what asyncio's own transport does, in one step where that takes a
 task and three turns of the loop, and reads before it asks to be woken: a client of this machine
 has most often asked by then. Most of what a new connection cost was there.
 """
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ACCEPTED_AT_ONCE = 8
 """How many connections are taken in before those that are open are heard again."""
+
+HEARD_BYTES = 16 * 1024
+"""How much of a client is read at a time, so that none has the loop for long."""
 
 # The kernel's lack of something that passes: another try makes sense after a while.
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -56,10 +59,12 @@ class Acceptor:
         """Accept no more: whoever was accepted is with its protocol, the others stay queued."""
         if self._again is not None:
             self._again.cancel()
-        self._loop.remove_reader(self._listening.fileno())
+        else:
+            self._poller.unwatch(self._listening.fileno())
 
     def _open(self) -> None:
-        self._loop.add_reader(self._listening.fileno(), self._accept)
+        self._again = None
+        self._poller.watch(self._listening.fileno(), self._accept)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTED_AT_ONCE):
@@ -76,7 +81,7 @@ class Acceptor:
             Line(opened, self._make_protocol(), self._loop, self._poller).open()
 
     def _rest(self, error: OSError) -> None:
-        self._loop.remove_reader(self._listening.fileno())
+        self._poller.unwatch(self._listening.fileno())
         self._again = self._loop.call_later(_EXHAUSTED_SECONDS, self._open)
         message = "socket.accept() out of system resource"
         self._loop.call_exception_handler({"message": message, "exception": error})
@@ -85,8 +90,8 @@ class Acceptor:
 class Line(asyncio.Transport):
     """One accepted socket; whatever cannot be sent at once pauses its protocol."""
 
-    __slots__ = ("_closing", "_eof_due", "_heard_eof", "_loop", "_opened", "_paused", "_poller",
-                 "_protocol", "_unsent", "_watched")  # fmt: skip
+    __slots__ = ("_closing", "_eof_due", "_error", "_heard_eof", "_loop", "_opened", "_paused",
+                 "_poller", "_protocol", "_unsent", "_watched")  # fmt: skip
 
     def __init__(
         self,
@@ -106,6 +111,7 @@ class Line(asyncio.Transport):
         self._closing = False
         self._heard_eof = False
         self._eof_due = False
+        self._error: OSError | None = None
 
     def open(self) -> None:
         """Tell the protocol, hear what is here already, and go on hearing."""
@@ -184,7 +190,7 @@ class Line(asyncio.Transport):
             self._closing = True
             self._watch()
             if not self._unsent:
-                self._loop.call_soon(self._lost, None)
+                self._poller.soon(self._lost)
 
     def abort(self) -> None:
         """End now."""
@@ -196,27 +202,28 @@ class Line(asyncio.Transport):
             self._loop.remove_writer(self._opened.fileno())
             self._unsent.clear()
         if waits or not self._closing:
-            self._loop.call_soon(self._lost, error)
+            self._error = error
+            self._poller.soon(self._lost)
         self._closing = True
         self._watch()
 
-    def _lost(self, error: OSError | None) -> None:
+    def _lost(self) -> None:
         try:
-            self._protocol.connection_lost(error)
+            self._protocol.connection_lost(self._error)
         finally:
             self._opened.close()
 
     def _hear(self) -> None:
         try:
-            count = self._opened.recv_into(self._protocol.get_buffer(-1))
+            data = self._opened.recv(HEARD_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lose(error)
             return
         try:
-            if count:
-                self._protocol.buffer_updated(count)
+            if data:
+                self._protocol.data_received(data)
             else:
                 self._hear_eof()
         except Exception:
@@ -245,7 +252,7 @@ class Line(asyncio.Transport):
     def _sent(self) -> None:
         self._loop.remove_writer(self._opened.fileno())
         if self._closing:
-            self._lost(None)
+            self._lost()
             return
         if self._eof_due:
             with contextlib.suppress(OSError):  # the words met nobody

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -80,25 +80,43 @@ class Head:
     path: str
     headers: CIMultiDictProxy[str]
     ends_connection: bool
+    route: tuple[str, Endpoint] | None = None
     passed_on: frozenset[str] | None = None
 
 
+class _Said(NamedTuple):
+    """What was answered in this turn, on which names of a listener, and how that is counted."""
+
+    words: bytes
+    ends_connection: bool
+    hosts: frozenset[str]
+    endpoint: str
+    status: int
+
+
 class QuickAnswers:
-    """Answer plain requests; `route` gives an endpoint and its name for a path."""
+    """Answer plain requests; `route` gives an endpoint and its name for a path.
+
+    Nothing changes while clients are heard: who sends the same head in the same turn is told the
+    same. `soon` has something called when that turn is over.
+    """
 
     def __init__(
         self,
         route: Callable[[str], tuple[str, Endpoint]],
         *,
+        soon: Callable[[Callable[[], None]], None],
         clock: Clock,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._soon = soon
         self._route = route
         self._clock = clock
         self._metrics = metrics
         self._loop = loop
         self._heads: dict[bytes, Head] = {}
+        self._said: dict[bytes, _Said] = {}
         self._date = b""
         self._date_until = 0.0
 
@@ -107,6 +125,10 @@ class QuickAnswers:
 
         None for what is not plain, or has to wait: then nothing was done.
         """
+        said = self._said.get(data)
+        if said is not None and said.hosts is connection.hosts:
+            self._metrics.answered(said.endpoint, said.status)
+            return said.words, said.ends_connection
         head = self._heads.get(data) or self._read(data)
         if head is None:
             return None
@@ -115,14 +137,25 @@ class QuickAnswers:
             if refusal(request) is not None:
                 return None
             head.passed_on = connection.hosts
-        name, endpoint = self._route(head.path)
+        if head.route is None:
+            head.route = self._route(head.path)
+        name, endpoint = head.route
         answer = endpoint.answer_now(request)
         if answer is None:
             return None
         self._metrics.answered(name, answer.status)
         ends = head.ends_connection or name == "imds"
         status, rest = answer.written(SERVERS[name], ends_connection=ends)
-        return b"".join((status, self._date_line(), rest)), ends
+        words = b"".join((status, self._date_line(), rest))
+        # The metadata service asks who calls.
+        if name != "imds":
+            self._remember(data, _Said(words, ends, connection.hosts, name, answer.status))
+        return words, ends
+
+    def _remember(self, data: bytes, said: _Said) -> None:
+        if not self._said:
+            self._soon(self._said.clear)
+        self._said[data] = said
 
     def _read(self, data: bytes) -> Head | None:
         head = read_head(data)

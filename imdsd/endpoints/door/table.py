@@ -102,7 +102,14 @@ class ConnectionTable:
 
     def __len__(self) -> int:
         """Return how many connections have a place."""
-        return sum(len(phase.members) for phase in self._inside)
+        head, body, work, write, idle = self._inside
+        return (
+            len(head.members)
+            + len(body.members)
+            + len(work.members)
+            + len(write.members)
+            + len(idle.members)
+        )
 
     def admit(self, member: Member) -> bool:
         """Give a new connection a place, if need be that of one that waits for its client.
@@ -123,6 +130,16 @@ class ConnectionTable:
         phase.members[member] = now
         if phase.limit_seconds is not None:
             self._sweep_by(now + phase.limit_seconds)
+
+    def rest(self, member: Member) -> None:
+        """Take note that a connection is idle, again or for the first time."""
+        if member.phase is not self.idle:
+            self.enter(member, self.idle)
+            return
+        # Its deadline only moves away: no sweep has to come sooner.
+        members = self.idle.members
+        del members[member]
+        members[member] = self._loop.time()
 
     def leave(self, member: Member) -> None:
         """Take note that a connection is gone."""
