@@ -1,7 +1,9 @@
 """An accepted socket as a transport: what is heard, sent, kept and ended, over real sockets."""
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 
 import pytest
@@ -202,33 +204,29 @@ async def test_addresses_are_told_as_long_as_there_are_any(poller):
 # Accepting
 
 
-class Listening:
-    """A listening socket that runs out of descriptors when it is told to."""
+@contextlib.contextmanager
+def failing(acceptor, number):
+    """Have the kernel lack something."""
 
-    def __init__(self):
-        self._opened = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.address = self._opened.getsockname()
-        self.error = None
+    def accept():
+        raise OSError(number, os.strerror(number))
 
-    def accept(self):
-        if self.error is not None:
-            raise OSError(self.error, "in vain")
-        return self._opened.accept()
-
-    def __getattr__(self, name):
-        return getattr(self._opened, name)
+    acceptor._listening.accept = accept
+    yield
+    del acceptor._listening.accept
 
 
 @pytest.fixture
 async def listening():
-    listening = Listening()
-    yield listening
-    listening.close()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
 
 
 async def test_a_few_are_taken_in_at_a_time(listening, poller):
     made = []
-    clients = [socket.create_connection(listening.address) for _ in range(ACCEPTED_AT_ONCE + 1)]
+    clients = [
+        socket.create_connection(listening.getsockname()) for _ in range(ACCEPTED_AT_ONCE + 1)
+    ]
     acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running(), poller)
     acceptor._accept()
     assert len(made) == ACCEPTED_AT_ONCE
@@ -243,7 +241,7 @@ async def test_a_few_are_taken_in_at_a_time(listening, poller):
 
 async def test_who_comes_once_it_is_closed_is_left_to_the_next_one(listening, poller):
     Acceptor(listening, Protocol, running(), poller).close()
-    with socket.create_connection(listening.address):
+    with socket.create_connection(listening.getsockname()):
         await settle()
         listening.accept()[0].close()
 
@@ -252,11 +250,10 @@ async def test_without_descriptors_it_rests_and_says_why(listening, poller):
     told, made = [], []
     running().set_exception_handler(lambda _, context: told.append(context["exception"]))
     acceptor = Acceptor(listening, lambda: made.append(Protocol()) or made[-1], running(), poller)
-    listening.error = errno.EMFILE
-    with socket.create_connection(listening.address) as client:
-        await settle()
+    with socket.create_connection(listening.getsockname()) as client:
+        with failing(acceptor, errno.EMFILE):
+            await settle()
         assert [error.errno for error in told] == [errno.EMFILE]
-        listening.error = None
         await settle()
         assert not made
         acceptor._again._run()
@@ -270,8 +267,7 @@ async def test_without_descriptors_it_rests_and_says_why(listening, poller):
 async def test_one_that_rests_can_be_closed(listening, poller):
     running().set_exception_handler(lambda *_: None)
     acceptor = Acceptor(listening, Protocol, running(), poller)
-    listening.error = errno.ENOMEM
-    with socket.create_connection(listening.address):
+    with failing(acceptor, errno.ENOMEM), socket.create_connection(listening.getsockname()):
         await settle()
         acceptor.close()
         assert acceptor._again.cancelled()

@@ -70,7 +70,7 @@ async def test_who_was_ended_by_another_in_the_same_turn_is_not_called(poller):
 
 
 async def test_all_of_very_many_are_heard(poller):
-    pairs = [socket.socketpair() for _ in range(600)]
+    pairs = [socket.socketpair() for _ in range(300)]
     heard = set()
     for here, there in pairs:
         poller.watch(here.fileno(), lambda here=here: heard.add(here.recv(1) and here.fileno()))
@@ -129,3 +129,18 @@ async def test_it_can_be_closed_twice():
     poller = Poller(asyncio.get_running_loop())
     poller.close()
     poller.close()
+
+
+async def test_it_says_whether_several_can_be_heard_at_once(poller):
+    pairs = [socket.socketpair() for _ in range(2)]
+    seen = []
+    for here, there in pairs:
+        poller.watch(here.fileno(), lambda here=here: seen.append((here.recv(1), poller.crowded)))
+        there.send(b"x")
+    await settle()
+    pairs[0][1].send(b"y")
+    await settle()
+    assert seen == [(b"x", True), (b"x", True), (b"y", False)]
+    for pair in pairs:
+        for each in pair:
+            each.close()

@@ -105,9 +105,10 @@ class Face:
 
 
 class Turn:
-    """What is to be done when a turn of the loop is over."""
+    """A poller's: what is to be done when all that can be heard at once are."""
 
-    def __init__(self):
+    def __init__(self, *, crowded=True):
+        self.crowded = crowded
         self._due = []
 
     def soon(self, act):
@@ -126,7 +127,7 @@ def quick(answer, *, name="container", loop=None, clock=None, turn=None, metrics
     face = answer if isinstance(answer, Face) else Face(answer)
     return QuickAnswers(
         lambda _path: (name, face),
-        soon=(turn or Turn()).soon,
+        poller=turn or Turn(),
         clock=clock or ManualClock(),
         metrics=metrics or Metrics("0"),
         loop=loop or Loop(),
@@ -163,6 +164,12 @@ def test_nothing_that_was_told_is_kept_beyond_its_turn():
     answers.answer(PLAIN, Somebody())
     assert answers._said
     turn.over()
+    assert not answers._said
+
+
+def test_what_one_client_alone_is_told_is_not_kept():
+    answers = quick(Answer(200), turn=Turn(crowded=False))
+    answers.answer(PLAIN, Somebody())
     assert not answers._said
 
 

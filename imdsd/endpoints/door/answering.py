@@ -125,7 +125,7 @@ class Door:
         self._poller = Poller(loop)
         self._silent_until = loop.time()
         self._quick = QuickAnswers(
-            self._route, soon=self._poller.soon, clock=clock, metrics=metrics, loop=loop
+            self._route, poller=self._poller, clock=clock, metrics=metrics, loop=loop
         )
         metrics.watch_connections(self._table.__len__)
         self._server = web.Server(self._handle, request_factory=self._request, loop=loop)

@@ -7,7 +7,7 @@ import fcntl
 import termios
 from array import array
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from imdsd.endpoints.door.limits import UNENDED_HEAD_BYTES
 from imdsd.endpoints.message import RETRY_SOON, Answer, error_answer
@@ -80,11 +80,9 @@ class Connection(asyncio.Protocol):
         self._recent = b""
         self._parted = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a `Line`
         """Ask for a place; without one, the client is told once it has asked."""
-        self._transport = cast("asyncio.Transport", transport)
-        # So that `pause_writing` means: the client does not read.
-        self._transport.set_write_buffer_limits(high=0)
+        self._transport = transport
         if self._table.admit(self):
             return
         self._closed("full")
@@ -233,11 +231,11 @@ class Connection(asyncio.Protocol):
 
     def _say(self, words: bytes, ends: bool) -> None:  # noqa: FBT001  # as the answer comes
         """Answer a plain request; as long as there was no other, no handler needs to know."""
-        if not ends:
-            self._table.rest(self)
         self._transport.write(words)
         if ends:
             self._transport.close()
+        elif self.phase is not self._table.write:
+            self._table.rest(self)
 
     def _is_endless(self, data: bytes) -> bool:
         """Whether so much of a head is here that nobody should keep more of it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,25 @@ _NAMES: dict[str, Callable[[socket.socket], object]] = {
 }
 
 
+class _Listening(socket.socket):
+    """Another descriptor of a listening socket; it knows what `accept` asks of it.
+
+    Otherwise that looks up the family and the type each time, and their names, for as long as the
+    kernel takes for all the rest.
+    """
+
+    # Attributes of each instance, in the place of properties.
+    family: socket.AddressFamily = socket.AF_UNSPEC
+    type: socket.SocketKind = socket.SOCK_STREAM
+
+    def __init__(self, original: socket.socket) -> None:
+        super().__init__(original.family, original.type, original.proto, os.dup(original.fileno()))
+        self.family, self.type = original.family, original.type
+        self.settimeout(0)
+        # What is accepted inherits it.
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Acceptor:
     """Takes in who connects to a listening socket, from the start until it is closed."""
 
@@ -45,10 +65,7 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         poller: Poller,
     ) -> None:
-        listening.settimeout(0)
-        # What is accepted inherits it.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._listening = listening
+        self._listening = _Listening(listening)
         self._make_protocol = make_protocol
         self._loop = loop
         self._poller = poller
@@ -61,6 +78,7 @@ class Acceptor:
             self._again.cancel()
         else:
             self._poller.unwatch(self._listening.fileno())
+        self._listening.close()
 
     def _open(self) -> None:
         self._again = None
@@ -100,7 +118,6 @@ class Line(asyncio.Transport):
         loop: asyncio.AbstractEventLoop,
         poller: Poller,
     ) -> None:
-        super().__init__()
         self._opened = opened
         self._protocol = protocol
         self._loop = loop
@@ -212,6 +229,8 @@ class Line(asyncio.Transport):
             self._protocol.connection_lost(self._error)
         finally:
             self._opened.close()
+            # Each holds the other, which would be left to the collector.
+            del self._protocol
 
     def _hear(self) -> None:
         try:

@@ -27,6 +27,8 @@ class Poller:
         self._loop = loop
         self._epoll = select.epoll()
         self._watchers: dict[int, Callable[[], None]] = {}
+        self.crowded = False
+        """Whether several can be heard at once, just now."""
         self._later: deque[Callable[[], None]] | None = None  # while clients are heard
         loop.add_reader(self._epoll.fileno(), self._hear)
 
@@ -62,6 +64,7 @@ class Poller:
             count = 0
             while count < _HEARD_IN_A_TURN and (found := self._epoll.poll(0, _HEARD_IN_A_TURN)):
                 count += len(found)
+                self.crowded = len(found) > 1
                 for descriptor, _ in found:
                     # One that was heard before may have ended this one.
                     if (heard := self._watchers.get(descriptor)) is not None:

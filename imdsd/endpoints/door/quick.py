@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imdsd.clock import Clock
+    from imdsd.endpoints.door.poller import Poller
     from imdsd.endpoints.message import Connection
     from imdsd.telemetry.metrics import Metrics
 
@@ -85,7 +86,7 @@ class Head:
 
 
 class _Said(NamedTuple):
-    """What was answered in this turn, on which names of a listener, and how that is counted."""
+    """What was answered among many at once: on which names of a listener, and how it counts."""
 
     words: bytes
     ends_connection: bool
@@ -97,20 +98,20 @@ class _Said(NamedTuple):
 class QuickAnswers:
     """Answer plain requests; `route` gives an endpoint and its name for a path.
 
-    Nothing changes while clients are heard: who sends the same head in the same turn is told the
-    same. `soon` has something called when that turn is over.
+    Nothing changes while clients are heard: of many at once, who sends the same head is told the
+    same.
     """
 
     def __init__(
         self,
         route: Callable[[str], tuple[str, Endpoint]],
         *,
-        soon: Callable[[Callable[[], None]], None],
+        poller: Poller,
         clock: Clock,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._soon = soon
+        self._poller = poller
         self._route = route
         self._clock = clock
         self._metrics = metrics
@@ -148,13 +149,13 @@ class QuickAnswers:
         status, rest = answer.written(SERVERS[name], ends_connection=ends)
         words = b"".join((status, self._date_line(), rest))
         # The metadata service asks who calls.
-        if name != "imds":
+        if name != "imds" and self._poller.crowded:
             self._remember(data, _Said(words, ends, connection.hosts, name, answer.status))
         return words, ends
 
     def _remember(self, data: bytes, said: _Said) -> None:
         if not self._said:
-            self._soon(self._said.clear)
+            self._poller.soon(self._said.clear)
         self._said[data] = said
 
     def _read(self, data: bytes) -> Head | None:
