@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from imdsd.errors import RefreshError
     from imdsd.secret import Secret
 
+_SERVE_MARGIN = timedelta(seconds=SERVE_MARGIN_SECONDS)
+
 D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
 
@@ -167,7 +169,11 @@ class Snapshot(Generic[D]):
 
     def servable(self, now: datetime, monotonic: float) -> bool:
         """Whether enough life is left to hand these credentials out."""
-        return self.remaining_seconds(now, monotonic) > SERVE_MARGIN_SECONDS
+        # Not by what remains: every request asks.
+        return (
+            self.dead_at - monotonic > SERVE_MARGIN_SECONDS
+            and self.credentials.expires_at - now > _SERVE_MARGIN
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,3 +96,65 @@ def test_what_one_client_said_is_not_what_the_next_says(connect):
         client.there.send(said)
         client.take_in()
     assert (first.handler.heard, second.handler.heard) == ([b"first"], [b"2nd"])
+
+
+class Outlet(asyncio.Transport):
+    """Takes down what is sent; of `unread` bytes the client has read none."""
+
+    def __init__(self, *, unread=0):
+        super().__init__()
+        self.said, self.closed, self._unread = [], False, unread
+
+    def write(self, data):
+        self.said.append(data)
+
+    def get_write_buffer_size(self):
+        return self._unread
+
+    def close(self):
+        self.closed = True
+
+
+class AtOnce:
+    """A connection whose first request is answered like this, and the table behind it."""
+
+    def __init__(self, found, *, others=0, **outlet):
+        self.table, self.outlet = ConnectionTable(Loop(), LIMITS), Outlet(**outlet)
+        listener = Listener(frozenset(), imds="open", peers=PeerLookup(), allowed_uids=frozenset())
+        self._make = lambda: Connection(
+            listener, self.table, lambda *_: found, lambda _: Handler(), closed=print
+        )
+        for _ in range(others):
+            self.table.admit(self._make())
+        self.connection = self._make()
+        self.answered = self.connection.answers_at_once(self.outlet, b"a plain request")
+        listener._peers.close()
+
+
+def test_who_asked_by_now_is_answered_first_and_entered_then():
+    client = AtOnce((b"words", False))
+    assert (client.answered, client.outlet.said, client.outlet.closed) == (True, [b"words"], False)
+    assert list(client.table.idle.members) == [client.connection]
+
+
+def test_an_answer_that_is_the_last_ends_the_connection():
+    client = AtOnce((b"words", True))
+    assert (client.answered, client.outlet.said, client.outlet.closed) == (True, [b"words"], True)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_does_not_read_an_answer_has_its_deadline(ends):
+    client = AtOnce((b"words", ends), unread=1)
+    assert list(client.table.write.members) == [client.connection]
+
+
+def test_who_asks_what_is_not_plain_has_no_place_yet():
+    client = AtOnce(None)
+    assert (client.answered, client.outlet.said, len(client.table)) == (False, [], 0)
+
+
+def test_where_places_are_few_everybody_takes_one_first():
+    half = LIMITS.connections // 2
+    assert AtOnce((b"words", False), others=half - 1).answered
+    refused = AtOnce((b"words", False), others=half)
+    assert (refused.answered, refused.outlet.said, len(refused.table)) == (False, [], half)

@@ -18,12 +18,21 @@ LARGE = b"x" * 8_000_000
 class Protocol(asyncio.Protocol):
     """Writes down what happens to it."""
 
-    def __init__(self, *, keeps_half_open=False):
+    def __init__(self, *, keeps_half_open=False, plain=None):
+        self.plain, self.made = plain, False
         self.events, self.heard = [], b""
         self.keeps_half_open = keeps_half_open
         self.ended = asyncio.Event()
 
+    def answers_at_once(self, transport, data):
+        if data != self.plain:
+            return False
+        self.transport = transport
+        transport.write(b"answered")
+        return True
+
     def connection_made(self, transport):
+        self.made = True
         self.transport = transport
 
     def data_received(self, data):
@@ -87,6 +96,14 @@ async def received(there, size):
 
 async def test_what_is_here_is_heard_at_once(pair):
     protocol, _, _ = pair(b"hello")
+    assert protocol.heard == b"hello"
+
+
+async def test_who_can_be_answered_at_once_is_and_then_heard(pair):
+    protocol, _, there = pair(b"plain", plain=b"plain")
+    assert (there.recv(100), protocol.made, protocol.heard) == (b"answered", False, b"")
+    there.send(b"hello")
+    await settle()
     assert protocol.heard == b"hello"
 
 

@@ -134,6 +134,29 @@ def quick(answer, *, name="container", loop=None, clock=None, turn=None, metrics
     )
 
 
+@pytest.mark.parametrize("name", [b"amz-sdk-invocation-id", b"Amz-Sdk-Invocation-Id"])
+def test_a_number_of_its_own_makes_no_other_head(name):
+    answers = quick(Answer(200))
+    for number in (b"3f0c-1", b"3f0c-2"):
+        answers.answer(PLAIN.replace(b"Host", name + b": " + number + b"\r\nHost"), Somebody())
+    assert len(answers._heads) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN + b"amz-sdk-invocation-id: 1\r\n\r\n",
+        PLAIN[:-2] + b"\r\namz-sdk-invocation-id: 1\r\n",
+        PLAIN[:-4] + b"\r\namz-sdk-invocation-id: 1",
+        PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\xe9\r\nHost"),
+        PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\r\n 2\r\nHost"),
+        b"\r\namz-sdk-invocation-id: 1" + PLAIN,
+    ],
+)
+def test_a_number_makes_nothing_plain(data):
+    assert quick(Answer(200)).answer(data, Somebody()) is None
+
+
 def test_what_has_to_be_waited_for_is_left():
     assert quick(None).answer(PLAIN, Somebody()) is None
 
@@ -217,6 +240,8 @@ def test_the_metadata_service_ends_each_connection():
 FIELDS = st.sampled_from(
     [
         ("Accept", "application/json"),
+        ("amz-sdk-invocation-id", "0b5f-4f3a-11"),
+        ("Amz-Sdk-Invocation-Id", "with a blank"),
         ("User-Agent", "aws-sdk-rust/1.3"),
         ("Connection", "close"),
         ("Connection", "keep-alive"),

@@ -49,6 +49,16 @@ _BLANK_LINE = b"\r\n\r\n"
 class Connection(asyncio.Protocol):
     """An accepted connection, from its first byte to its last, within the limits of the table."""
 
+    # Of the class, as long as nothing else is to be said: most connections have one request.
+    phase: Phase | None = None
+    half_closed = False
+    _handler: asyncio.Protocol | None = None
+    _body: StreamReader | None = None  # of the latest request
+    _heard = False  # anything of the request that is awaited
+    _whole = False  # the head of a request that is not looked at yet
+    _unended_bytes = 0  # since a head ended
+    _recent = b""
+    _parted = False
     _transport: asyncio.Transport
 
     def __init__(
@@ -65,20 +75,11 @@ class Connection(asyncio.Protocol):
         `closed` is told why a limit ended this.
         """
         self.hosts = listener.hosts
-        self.phase: Phase | None = None
-        self.half_closed = False
         self._listener = listener
         self._table = table
         self._answer_now = answer_now
         self._make_handler = make_handler
         self._closed = closed
-        self._handler: asyncio.Protocol | None = None
-        self._body: StreamReader | None = None  # of the latest request
-        self._heard = False  # anything of the request that is awaited
-        self._whole = False  # the head of a request that is not looked at yet
-        self._unended_bytes = 0  # since a head ended
-        self._recent = b""
-        self._parted = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a `Line`
         """Ask for a place; without one, the client is told once it has asked."""
@@ -90,6 +91,23 @@ class Connection(asyncio.Protocol):
             self._table.enter(self, self._table.farewell)
         else:
             self._transport.abort()
+
+    def answers_at_once(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """Answer who has asked a plain request by now, where there is room for all.
+
+        False, and nothing done, otherwise: then `connection_made` has to come. Books are written
+        once the answer is on its way.
+        """
+        self._transport = transport
+        if not self._table.has_plenty() or (found := self._answer_now(data, self)) is None:
+            return False
+        words, ends = found
+        transport.write(words)
+        unread = transport.get_write_buffer_size()
+        self._table.enter(self, self._table.write if unread else self._table.idle)
+        if ends:
+            transport.close()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes on; those of a client that has to go are let fall."""

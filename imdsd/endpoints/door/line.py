@@ -131,11 +131,16 @@ class Line(asyncio.Transport):
         self._error: OSError | None = None
 
     def open(self) -> None:
-        """Tell the protocol, hear what is here already, and go on hearing."""
-        self._protocol.connection_made(self)
-        if not self._closing:
-            self._hear()
-            self._watch()
+        """Hear what is here already, tell the protocol, and go on hearing."""
+        try:
+            data = self._opened.recv(HEARD_BYTES)
+        except OSError:  # nothing yet; or what hearing again will tell
+            data = b""
+        if not (data and self._protocol.answers_at_once(self, data)):
+            self._protocol.connection_made(self)
+            if data and not self._closing:
+                self._take(data)
+        self._watch()
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Return the socket, or one of its two addresses."""
@@ -240,6 +245,9 @@ class Line(asyncio.Transport):
         except OSError as error:
             self._lose(error)
             return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         try:
             if data:
                 self._protocol.data_received(data)

@@ -51,6 +51,8 @@ _FIELDS: dict[str, frozenset[str] | None] = {
     "x-aws-ec2-metadata-token-ttl-seconds": None,
     "x-amz-user-agent": None,
 }
+# As most SDKs write it, and as those in Go do.
+_NUMBERS = (b"\r\namz-sdk-invocation-id: ", b"\r\nAmz-Sdk-Invocation-Id: ")
 # SDKs of one machine send a few heads over and over, byte for byte.
 _MOST_HEADS = 128
 
@@ -126,6 +128,7 @@ class QuickAnswers:
 
         None for what is not plain, or has to wait: then nothing was done.
         """
+        data = _without_number(data)
         said = self._said.get(data)
         if said is not None and said.hosts is connection.hosts:
             self._metrics.answered(said.endpoint, said.status)
@@ -174,6 +177,17 @@ class QuickAnswers:
             day, month = _DAYS[now.weekday()], _MONTHS[now.month - 1]
             self._date = f"Date: {day}, {now:%d} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()
         return self._date
+
+
+def _without_number(data: bytes) -> bytes:
+    """Return a request without the number that some SDKs give each, and nobody reads."""
+    for name in _NUMBERS:
+        before, found, behind = data.partition(name)
+        number, ended, rest = behind.partition(b"\r\n")
+        # What stands behind a blank line is no field of this head.
+        if found and ended and number.replace(b"-", b"").isalnum() and before[-2:] != b"\r\n":
+            return before + ended + rest
+    return data
 
 
 SERVERS = {"container": "imdsd", "ops": "imdsd", "imds": "EC2ws"}

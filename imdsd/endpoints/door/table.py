@@ -158,6 +158,10 @@ class ConnectionTable:
         """Whether one more connection may be told why it ends."""
         return len(self.farewell.members) < self.limits.spare_connections
 
+    def has_plenty(self) -> bool:
+        """Whether a new connection has a place whoever's it is, and takes none."""
+        return len(self) < self.limits.connections // 2
+
     async def until_all_asked(self, *, seconds: float) -> None:
         """Wait until no request's head is awaited, at most for `seconds`."""
         if not self.head.members:
