@@ -7,12 +7,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import credential_process, idle, leaf, load, memory, report, sdk_cost, startup
+from benchmarks import (
+    credential_process,
+    idle,
+    leaf,
+    load,
+    memory,
+    report,
+    requests,
+    sdk_cost,
+    stall,
+    startup,
+)
 from benchmarks.stage import Stage, install_plainly
 
 _REPEATED = {
+    "requests": requests,
     "startup": startup,
     "memory": memory,
+    "stall": stall,
     "sdk-cost": sdk_cost,
     "credential-process": credential_process,
     "leaf": leaf,

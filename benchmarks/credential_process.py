@@ -13,7 +13,7 @@ from benchmarks.samples import interleave, middle, ratios, spread
 if TYPE_CHECKING:
     from benchmarks.stage import Stage
 
-MOST_MILLISECONDS = 150
+MOST_MILLISECONDS = 80
 _PYTHON, _OURS, _CLI = "`python -c pass`", "`imdsd credential-process`", "`aws --version`"
 
 

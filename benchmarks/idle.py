@@ -14,7 +14,7 @@ from benchmarks.report import Table, verdict
 if TYPE_CHECKING:
     from benchmarks.stage import Stage
 
-MOST_WAKEUPS = 10
+MOST_WAKEUPS = 6
 _SETTLE_SECONDS, _QUIET_SECONDS = 60, 3
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REQUESTS = 500
 MOST_TIMES = 1.1
-_CONTAINER, _ROLE = "container credentials", "IMDS credentials"
+CONTAINER, IMDS = "container credentials", "IMDS credentials"
 _LEAF, _LISTING = "IMDS leaf", "IMDS listing"
 
 
@@ -30,7 +30,7 @@ def measure(stage: Stage, *, repetitions: int) -> list[Table]:
         }
         taken = interleave(ways, repetitions=repetitions)
         spent = {name: _spent(daemon, request) for name, request in requests_of(daemon).items()}
-    rows = [_row(name, values, taken[_ROLE], spent[name]) for name, values in taken.items()]
+    rows = [_row(name, values, taken[IMDS], spent[name]) for name, values in taken.items()]
     columns = ["a new connection each", "median µs", "range", "times IMDS credentials", "range",
                "daemon's CPU µs", "target"]  # fmt: skip
     return [Table("leaf", columns, rows)]
@@ -56,8 +56,8 @@ def requests_of(daemon: Daemon) -> dict[str, bytes]:
     bearer = f"Authorization: {daemon.bearer_file.read_text(encoding='ascii')}"
     below = "/latest/meta-data"
     return {
-        _CONTAINER: _head("GET", "/v1/credentials", bearer),
-        _ROLE: _head("GET", f"{below}/iam/security-credentials/bench", token),
+        CONTAINER: _head("GET", "/v1/credentials", bearer),
+        IMDS: _head("GET", f"{below}/iam/security-credentials/bench", token),
         _LEAF: _head("GET", f"{below}/placement/region", token),
         _LISTING: _head("GET", f"{below}/", token),
     }

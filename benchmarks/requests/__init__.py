@@ -26,6 +26,7 @@ _SECONDS = 1.5
 _PACED_SECONDS = 3.0
 
 _NGINX, _OURS, _APPLICATION = "nginx", "imdsd", "an aiohttp application"
+_VARIED = "imdsd, no two requests alike"
 _ATTESTED = "imdsd, IMDS with attestation"
 
 _RATE_KEPT = f"requests/s, {KEPT} kept connections"
@@ -98,6 +99,7 @@ def _servers(stage: Stage, bench: Bench, stack: ExitStack) -> dict[str, Server]:
         _NGINX: stack.enter_context(nginx(daemon, core=bench.core)),
         _OURS: daemon_server(daemon, core=bench.core),
         _APPLICATION: stack.enter_context(application(daemon, core=bench.core)),
+        _VARIED: daemon_server(daemon, core=bench.core, varied=True),
         _ATTESTED: daemon_server(daemon, core=bench.core, face=IMDS),
     }
 

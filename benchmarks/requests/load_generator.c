@@ -4,7 +4,7 @@
  *     load_generator PORT REQUEST new CONNECTIONS SECONDS
  *     load_generator PORT REQUEST paced PER_SECOND SECONDS [IDLE]
  *
- * REQUEST is a file with the bytes to send. `kept` asks on connections that stay, each as soon as it
+ * REQUEST is a file with the bytes to send; "########" in it becomes another number each time. `kept` asks on connections that stay, each as soon as it
  * has its answer; `new` opens a connection for every request, so many at a time, and closes it as
  * SDKs do, once the answer is whole; `paced` begins one every 1/PER_SECOND seconds, over a new
  * connection, and counts from when it was due; meanwhile IDLE further connections are open.
@@ -42,8 +42,9 @@ struct client {
 static struct client clients[MOST_CONNECTIONS];
 static uint32_t *microseconds;
 static size_t samples;
-static unsigned long answered, errors, opened;
-static char request[ANSWER_BYTES];
+static unsigned long answered, asked, errors, opened;
+static char request[ANSWER_BYTES + 1];
+static char *number_of_its_own;
 static size_t request_bytes;
 static int port;
 
@@ -78,6 +79,11 @@ static int connected(void) {
 
 static void ask(struct client *client) {
     client->heard = 0;
+    if (number_of_its_own) {
+        char digits[9];
+        snprintf(digits, sizeof digits, "%08lu", ++asked % 100000000);
+        memcpy(number_of_its_own, digits, 8);
+    }
     if (send(client->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes)
         errors++;
 }
@@ -198,7 +204,8 @@ int main(int count_of, char **words) {
     file = fopen(words[2], "rb");
     if (!file)
         fail(words[2]);
-    request_bytes = fread(request, 1, sizeof request, file);
+    request_bytes = fread(request, 1, ANSWER_BYTES, file);
+    number_of_its_own = strstr(request, "########");
     fclose(file);
     microseconds = malloc(MOST_SAMPLES * sizeof *microseconds);
     if (!microseconds || number < 1 || number >= MOST_CONNECTIONS)

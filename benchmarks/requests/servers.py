@@ -66,9 +66,15 @@ class Server:
         return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
 
 
-def daemon_server(daemon: Daemon, *, core: int, face: str = CONTAINER, path: str = PATH) -> Server:
-    """Return a daemon as a server, asked over one of its faces as an SDK asks."""
-    text = requests_of(daemon)[face].replace(b"Connection: close", _AGENT)
+def daemon_server(
+    daemon: Daemon, *, core: int, face: str = CONTAINER, path: str = PATH, varied: bool = False
+) -> Server:
+    """Return a daemon as a server, asked over one of its faces as an SDK asks.
+
+    `varied`: as SDKs ask that give each request a number.
+    """
+    agent = _AGENT + (b"\r\namz-sdk-invocation-id: ########" if varied else b"")
+    text = requests_of(daemon)[face].replace(b"Connection: close", agent)
     if face == CONTAINER:
         text = text.replace(PATH.encode(), path.encode())
     request = daemon.directory / f"request-{len(list(daemon.directory.iterdir()))}"
