@@ -54,7 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         config = read_config()
     else:
         directory = RuntimeDirectory.acquire(environ, uid=os.geteuid())
-    with directory:
+    from imdsd.daemon.exchanging import ExchangeProcess
+
+    with directory, ExchangeProcess(environ) as exchanges:
+        # Beside the imports that follow, on another processor where there is one.
+        exchanges.start_early()
+
         from imdsd.daemon import process
         from imdsd.daemon.boot import Boot
         from imdsd.daemon.service import Daemon
@@ -66,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             clock=SystemClock(),
             read_config=read_config,
             open_memory=open_memory,
+            exchanges=exchanges,
         )
         process.run(lambda: Daemon(boot).run())
     return 0

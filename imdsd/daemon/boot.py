@@ -38,7 +38,8 @@ class Boot:
 
     `read_config` reads the configuration anew for a reload; `demo_sts_url` is set for a demo
     only; `least_interval_seconds` is lowered by a demo only, so that a refresh can be watched;
-    `open_memory` says why processes of the same user may read this one, where they may.
+    `open_memory` says why processes of the same user may read this one, where they may;
+    `exchanges` is the exchange process where that was started early.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class Boot:
     demo_sts_url: str | None = None
     least_interval_seconds: float = LEAST_INTERVAL_SECONDS
     open_memory: str = ""
+    exchanges: ExchangeProcess | None = None
 
 
 def build_roles(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -31,6 +32,20 @@ def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_ImpatientExecutor(thread_name_prefix=_THREADS))
         return runner.run(main())
+
+
+def settle(load: Callable[[], None]) -> None:
+    """Load, in a thread, what can come after the first answers; then leave it all to stay.
+
+    The collector would look through everything that was imported again and again, for longer than
+    a client should wait (gc.freeze).
+    """
+
+    def run() -> None:
+        load()
+        gc.freeze()
+
+    threading.Thread(target=run, name="settle", daemon=True).start()
 
 
 def leave_behind_stuck_threads(code: int) -> None:

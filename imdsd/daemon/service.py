@@ -24,6 +24,7 @@ from imdsd.daemon.listeners import (
     without_hiding,
 )
 from imdsd.daemon.loop_errors import LoopErrors
+from imdsd.daemon.process import settle
 from imdsd.daemon.shortcomings import tell_shortcomings
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
@@ -80,7 +81,7 @@ class Daemon:
             upstream=self._upstream,
         )
         self._files = CredentialFiles(config.roles, clock=self._clock, metrics=self._metrics)
-        self._exchanges = ExchangeProcess(boot.environ)
+        self._exchanges = boot.exchanges or ExchangeProcess(boot.environ)
         self._roles = build_roles(
             boot,
             DocumentRenderer(),
@@ -104,6 +105,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.callback(self._peers.close)
             stack.push_async_callback(self._exchanges.close)
+            await self._exchanges.adopt()
             bound = await self._bind(stack)
             door = self._door(bound)
             stack.push_async_callback(door.close, grace_seconds=DRAIN_SECONDS)
@@ -112,6 +114,7 @@ class Daemon:
             self._announce(bound)
             self._events.replace_configured(self._config.metadata.events)
             ready(tuple(each.name for each in bound))
+            settle(door.load)
             await self._live()
 
     def stop(self) -> None:

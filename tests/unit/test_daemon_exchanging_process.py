@@ -181,6 +181,57 @@ async def test_one_that_breaks_at_once_is_told(environ, sandbox, monkeypatch):
             await ask(process, sandbox)
 
 
+async def test_one_that_was_started_early_does_the_first_job(environ, sandbox):
+    before = children()
+    async with process_of(environ, linger_seconds=FOR_EVER) as process:
+        process.start_early()
+        pid = await the_process(before)
+        await process.adopt()
+        await ask(process, sandbox)
+        assert await the_process(before) == pid
+
+
+async def test_one_that_was_started_early_in_vain_ends(environ, monkeypatch):
+    monkeypatch.setattr("imdsd.daemon.exchanging.process.EARLY_SECONDS", SOON)
+    before = children()
+    async with process_of(environ) as process:
+        process.start_early()
+        await process.adopt()
+        async with asyncio.timeout(30):
+            await none_left(before)
+
+
+def test_one_that_was_started_early_and_never_taken_in_ends(environ):
+    before = children()
+    with ExchangeProcess(environ) as process:
+        process.start_early()
+        assert len(children() - before) == 1
+    assert children() <= before
+
+
+async def test_one_that_cannot_be_started_early_is_told_when_it_is_needed(
+    environ, sandbox, monkeypatch
+):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    async with process_of(environ) as process:
+        process.start_early()
+        await process.adopt()
+        with pytest.raises(ExchangeError, match="cannot be started"):
+            await ask(process, sandbox)
+
+
+async def test_who_gives_up_while_it_starts_leaves_nothing_behind(environ, sandbox):
+    before = children()
+    async with process_of(environ, linger_seconds=FOR_EVER) as process:
+        asked = asyncio.create_task(ask(process, sandbox))
+        while not children() - before:
+            await asyncio.sleep(0)  # noqa: TID251  # a turn of the loop
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    assert children() <= before
+
+
 async def test_it_sees_proxies_and_nothing_that_would_mislead_the_sdk(tmp_path, sandbox):
     before = children()
     misleading = {"AWS_ACCESS_KEY_ID": "AKIA", "PYTHONSTARTUP": "/x", "IMDSD_CONFIG": "/x"}

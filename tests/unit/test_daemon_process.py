@@ -80,3 +80,19 @@ def test_an_error_of_the_daemon_comes_through():
     done = run("raise ValueError('from inside')")
     assert done.returncode == 1
     assert "ValueError: from inside" in done.stderr
+
+
+def test_what_comes_after_the_first_answers_is_left_alone_by_the_collector():
+    code = """
+import gc, threading
+from imdsd.daemon.process import settle
+loaded = threading.Event()
+settle(loaded.set)
+assert loaded.wait(60)
+for thread in threading.enumerate():
+    if thread.name == "settle":
+        thread.join()
+print(gc.get_freeze_count() > 1000)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from imdsd.daemon.exchanging.messages import Issued, Job, Result, line, result_of
 from imdsd.errors import ExchangeError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 1.0
 """How long a process waits for another job: roles that are due together share one."""
+
+EARLY_SECONDS = 10.0
+"""How long one that was started early waits for its first job, which waits for a token."""
 
 PATIENCE_SECONDS = TOTAL_SECONDS + 20.0
 """How long a job may take, with the start of the process on a machine that is busy."""
@@ -95,6 +99,35 @@ class ExchangeProcess:
         self._patience_seconds = patience_seconds
         self._starting = asyncio.Lock()
         self._workers: set[_Worker] = set()
+        self._early: _Started | None = None
+
+    def start_early(self) -> None:
+        """Start a process before there is a loop, which `adopt` then takes in.
+
+        It loads AWS's SDK beside all that a daemon does before its first exchange.
+        """
+        # Whatever keeps it from starting will be told when it is needed.
+        with contextlib.suppress(OSError):
+            self._early = _start(_environ_of(self._environ))
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what was started early and never taken in."""
+        if self._early is not None:
+            started, self._early = self._early, None
+            started.channel.close()
+            started.process.kill()
+            started.process.wait()
+
+    async def adopt(self) -> None:
+        """Take in what was started early, if anything was."""
+        if self._early is not None:
+            started, self._early = self._early, None
+            worker = await self._add(started)
+            worker.retire_after(EARLY_SECONDS)
 
     async def run(self, job: Job) -> StsSession:
         """Return what STS issued for a job; raises `ExchangeError`."""
@@ -126,47 +159,46 @@ class ExchangeProcess:
                 if worker.takes_jobs:
                     return worker
             try:
-                worker = await _Worker.start(_environ_of(self._environ), self._linger_seconds)
+                started = _start(_environ_of(self._environ))
             except OSError as error:
                 raise ExchangeError(
                     f"the exchange process cannot be started: {error.strerror}", remedy=_BY_HAND
                 ) from error
-            self._workers.add(worker)
-            worker.gone.add_done_callback(lambda _: self._workers.discard(worker))
-            return worker
+            return await self._add(started)
+
+    async def _add(self, started: _Started) -> _Worker:
+        worker = _Worker(started.process, self._linger_seconds)
+        self._workers.add(worker)
+        worker.gone.add_done_callback(lambda _: self._workers.discard(worker))
+        await worker.connect(started.channel)
+        return worker
+
+
+class _Started(NamedTuple):
+    """A process, and our end of what is its stdin."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
 
 
 class _Worker(asyncio.Protocol):
     """One process and what it was asked; `gone` is done once it has ended and was reaped."""
 
-    def __init__(self, linger_seconds: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], linger_seconds: float) -> None:
+        self._process = process
         self._loop = asyncio.get_running_loop()
         self._linger_seconds = linger_seconds
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[Result]] = {}
         self._heard = b""
         self._timer: asyncio.TimerHandle | None = None
-        self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport
         self.takes_jobs = True
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
-    @classmethod
-    async def start(cls, environ: Mapping[str, str], linger_seconds: float) -> _Worker:
-        """Start a process; raises OSError when that cannot be."""
-        ours, theirs = socket.socketpair()
-        worker = cls(linger_seconds)
-        with theirs:
-            worker._transport, _ = await worker._loop.create_unix_connection(
-                lambda: worker, sock=ours
-            )
-            # From here to its owner there is no await, at which the process could be forgotten.
-            try:
-                worker._process = _start(environ, theirs)
-            except OSError:
-                worker._transport.abort()
-                raise
-        return worker
+    async def connect(self, channel: socket.socket) -> None:
+        """Hear and speak through a channel from now on."""
+        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=channel)
 
     async def ask(self, job: Job) -> Result:
         """Return what the process answers; raises `ExchangeError` when it ends before."""
@@ -180,7 +212,11 @@ class _Worker(asyncio.Protocol):
         finally:
             del self._asked[number]
             if not self._asked and self.takes_jobs:
-                self._after(self._linger_seconds, self.retire)
+                self.retire_after(self._linger_seconds)
+
+    def retire_after(self, seconds: float) -> None:
+        """Retire then, unless it is asked before."""
+        self._after(seconds, self.retire)
 
     def retire(self) -> None:
         """Take no further job and have the process end; it is killed unless it does."""
@@ -192,8 +228,7 @@ class _Worker(asyncio.Protocol):
     def kill(self) -> None:
         """End the process now; who waits for an answer is told."""
         self.takes_jobs = False
-        if self._process is not None:
-            self._process.kill()
+        self._process.kill()
 
     def data_received(self, data: bytes) -> None:
         """Hand results to who waits for them."""
@@ -218,13 +253,9 @@ class _Worker(asyncio.Protocol):
 
     def _reap(self) -> str:
         """Return how the process ended."""
-        if self._process is None:
-            return "was not started"
-        try:
-            status = self._process.wait(_ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        # It has, unless it was us who gave up the socket.
+        self._process.kill()
+        status = self._process.wait()
         return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
@@ -242,14 +273,22 @@ def _environ_of(environ: Mapping[str, str]) -> dict[str, str]:
     return {**seen, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _start(environ: Mapping[str, str], channel: socket.socket) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        # -P: the working directory shadows nothing.
-        [sys.executable, "-P", "-m", _MODULE, str(os.getpid())],
-        env=dict(environ),
-        stdin=channel.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # Away from the terminal: its Ctrl-C is for the daemon, which then ends us in order.
-        start_new_session=True,
-    )
+def _start(environ: Mapping[str, str]) -> _Started:
+    """Start a process; raises OSError when that cannot be."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                # -P: the working directory shadows nothing.
+                [sys.executable, "-P", "-m", _MODULE, str(os.getpid())],
+                env=dict(environ),
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Away from the terminal: its Ctrl-C is for the daemon, which ends us in order.
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+    return _Started(process, ours)

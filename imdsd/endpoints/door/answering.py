@@ -1,100 +1,34 @@
-"""From a request to its answer: guards, the choice of an endpoint, the hand-over to aiohttp."""
+"""From a connection to an endpoint: who is let in, and who answers."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from yarl import URL
 
 from imdsd.endpoints import container
 from imdsd.endpoints.door.connection import Connection
-from imdsd.endpoints.door.heads import NO_HTTP, PARSED_LINES, TOO_LARGE, refused
-from imdsd.endpoints.door.limits import BODY_BYTES, FIELD_BYTES, LIMITS, LINE_BYTES, Limits
+from imdsd.endpoints.door.limits import LIMITS, Limits
 from imdsd.endpoints.door.line import Acceptor
 from imdsd.endpoints.door.poller import Poller
-from imdsd.endpoints.door.quick import SERVERS, Endpoint, QuickAnswers
+from imdsd.endpoints.door.quick import Endpoint, QuickAnswers
 from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.events import EventsEndpoint
-from imdsd.endpoints.guards import Refusal, refusal
-from imdsd.endpoints.message import Answer, Request, error_answer
 from imdsd.endpoints.ops import OpsEndpoint
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
 
-    from aiohttp import StreamReader
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.http import RawRequestMessage
-    from aiohttp.web_response import StreamResponse
-
     from imdsd.clock import Clock
+    from imdsd.endpoints.door.handling import Handling
     from imdsd.endpoints.guards import Listener
     from imdsd.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-# aiohttp's own error log repeats what a client sent; what matters is counted.
-_SILENT = logging.getLogger("imdsd.endpoints.door.silent")
-_SILENT.disabled = True
-
-# What aiohttp calls the method of a request that it could not parse.
-_UNPARSABLE = "UNKNOWN"
-# A target is read by our own routes, as it was sent; decoding a host in it can fail.
-_NO_URL = URL()
-_VERSION = web.RequestKey("version", HttpVersion)  # as the client spoke it
-
 # A flood is told of once in this time.
 _SILENT_SECONDS = 60.0
-
-_TOO_SLOW = Answer(408)
-
-
-class _Handler(RequestHandler):
-    """aiohttp's handler with our limits, which tells a client nothing of what it sent."""
-
-    def __init__(
-        self,
-        server: web.Server,
-        connection: Connection,
-        limits: Limits,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            logger=_SILENT,
-            # The table ends idle connections, and knows whose turn it is.
-            keepalive_timeout=2 * limits.idle_seconds,
-            max_line_size=LINE_BYTES,
-            max_field_size=FIELD_BYTES,
-            max_headers=PARSED_LINES,
-            lingering_time=limits.farewell_seconds,
-            auto_decompress=False,
-        )
-        self.connection = connection
-
-    def handle_error(
-        self,
-        request: BaseRequest,  # noqa: ARG002
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002
-        message: str | None = None,  # noqa: ARG002
-    ) -> StreamResponse:
-        """Answer what could not be parsed, or a bug, without an echo."""
-        if of_client := status < 500:  # noqa: PLR2004
-            self.connection.unreadable()
-        response = _response(Answer(400 if of_client else 503), "imdsd")
-        response.force_close()
-        self.connection.work()
-        self.connection.answered()
-        return response
 
 
 class Door:
@@ -128,11 +62,16 @@ class Door:
             self._route, poller=self._poller, clock=clock, metrics=metrics, loop=loop
         )
         metrics.watch_connections(self._table.__len__)
-        self._server = web.Server(self._handle, request_factory=self._request, loop=loop)
+        self._handling: Handling | None = None
 
     def listen(self, listening: socket.socket, listener: Listener) -> Acceptor:
         """Take in every client of a listening socket, until that is closed."""
         return Acceptor(listening, lambda: self.protocol(listener), self._loop, self._poller)
+
+    @staticmethod
+    def load() -> None:
+        """Load what requests need that are not plain: it takes a tenth of a second, in a thread."""
+        _load_handling()
 
     def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
@@ -146,13 +85,17 @@ class Door:
         A client is accepted before its request is here: whoever came last is heard first.
         """
         await self._table.until_all_asked(seconds=self._limits.newcomer_seconds)
-        self._server.pre_shutdown()
-        await self._server.shutdown(grace_seconds)
+        if self._handling is not None:
+            await self._handling.close(grace_seconds=grace_seconds)
         self._table.empty()
         self._poller.close()
 
-    def _handler(self, connection: Connection) -> RequestHandler:
-        return _Handler(self._server, connection, limits=self._limits, loop=self._loop)
+    def _handler(self, connection: Connection) -> asyncio.Protocol:
+        if self._handling is None:
+            self._handling = _load_handling()(
+                self._route, limits=self._limits, metrics=self._metrics, loop=self._loop
+            )
+        return self._handling.handler(connection)
 
     def _closed(self, reason: str) -> None:
         self._metrics.connection_closed(reason)
@@ -160,52 +103,6 @@ class Door:
         if reason in ("displaced", "full") and now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
             log.warning("connections_exhausted", limit=self._limits.connections, reason=reason)
-
-    def _request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> BaseRequest:
-        """Have what is no HTTP answered in HTTP/1.1, not in the version it made up."""
-        spoken = message.version
-        if spoken != HttpVersion10 or message.method == _UNPARSABLE:
-            message = message._replace(version=HttpVersion11)
-        message = message._replace(url=_NO_URL)
-        request = BaseRequest(message, payload, protocol, writer, task, self._loop)
-        request[_VERSION] = spoken
-        return request
-
-    async def _handle(self, incoming: BaseRequest) -> web.Response:
-        handler = incoming.protocol
-        assert isinstance(handler, _Handler)  # noqa: S101  # the only kind there is
-        connection = handler.connection
-        path, _, query = incoming.raw_path.partition("?")
-        name, endpoint = self._route(path)
-        body = await _take_in(incoming, connection, invited=endpoint is self._events)
-        if isinstance(body, Answer):
-            answer, ends = body, True
-        else:
-            request = Request(incoming.method, path, incoming.headers, connection, body, query)
-            answer, ends = await self._answer(request, name, endpoint)
-        self._metrics.answered(name, answer.status)
-        response = _response(answer, SERVERS[name])
-        # The real metadata service closes too: a client that leaves an answer unread, as the
-        # JavaScript SDK does with errors, would keep its process alive until we do.
-        if ends or name == "imds" or connection.half_closed:
-            response.force_close()
-        connection.answered()
-        return response
-
-    async def _answer(self, request: Request, name: str, endpoint: Endpoint) -> tuple[Answer, bool]:
-        """Return the answer, and whether the connection has to end with it."""
-        found = refusal(request)
-        if found is None:
-            return await endpoint.answer(request), False
-        self._metrics.refused(found.guard)
-        return _refused(name, found), found.ends_connection
 
     def _route(self, path: str) -> tuple[str, Endpoint]:
         if path == container.PATH or path.startswith(container.PATH + "/"):
@@ -217,59 +114,7 @@ class Door:
         return "imds", self._imds
 
 
-async def _take_in(
-    incoming: BaseRequest, connection: Connection, *, invited: bool
-) -> bytes | Answer:
-    """Return a request's body, or the refusal of one that is no HTTP, too large or too slow."""
-    due = connection.asked(incoming.content)
-    if (refusal_of_head := refused(incoming, incoming[_VERSION])) is not None:
-        return refusal_of_head
-    # A client that expects "100 Continue" sends its body only after an answer, if at all; after
-    # CONNECT comes no body but a tunnel, without an end.
-    waits = "Expect" in incoming.headers and not invited
-    if not incoming.can_read_body or waits or incoming.method == "CONNECT":
-        return b""
-    connection.read_body()
-    try:
-        async with asyncio.timeout_at(due):
-            await _invite(incoming)
-            return await _read(incoming.content)
-    except TimeoutError:
-        return _TOO_SLOW
-    except (HttpProcessingError, web.RequestPayloadError):
-        return NO_HTTP
-    finally:
-        connection.work()
+def _load_handling() -> type[Handling]:
+    from imdsd.endpoints.door.handling import Handling  # noqa: PLC0415  # see there
 
-
-async def _invite(incoming: BaseRequest) -> None:
-    """Say "100 Continue" to a client that waits for it."""
-    expected = incoming.headers.get("Expect", "").lower()
-    if expected == "100-continue" and incoming.version >= HttpVersion11:
-        await incoming.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # As aiohttp's own handler does: the answer has not begun.
-        incoming.writer.output_size = 0
-
-
-async def _read(body: StreamReader) -> bytes | Answer:
-    taken = b""
-    while chunk := await body.read(BODY_BYTES + 1 - len(taken)):
-        taken += chunk
-        if len(taken) > BODY_BYTES:
-            return TOO_LARGE
-    return taken
-
-
-def _refused(endpoint: str, found: Refusal) -> Answer:
-    # The real metadata service refuses with an empty body.
-    if endpoint == "imds":
-        return Answer(found.status)
-    return error_answer(found.status, "Refused", found.message)
-
-
-def _response(answer: Answer, server: str) -> web.Response:
-    response = web.Response(status=answer.status, body=answer.body)
-    # Content-Length too: aiohttp leaves it out of an answer to HEAD that has no body.
-    for name, value in answer.fields(server):
-        response.headers[name] = value
-    return response
+    return Handling
