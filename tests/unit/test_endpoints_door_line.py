@@ -99,6 +99,18 @@ async def test_what_is_here_is_heard_at_once(pair):
     assert protocol.heard == b"hello"
 
 
+async def test_a_bug_of_the_protocol_at_its_first_request_ends_its_line_too(poller):
+    here, there = socket.socketpair()
+    here.settimeout(0)
+    with there:
+        there.send(b"break")
+        protocol = Protocol()
+        with pytest.raises(ZeroDivisionError):
+            Line(here, protocol, running(), poller).open()
+        await settle()
+        assert (protocol.events, here.fileno()) == (["lost"], -1)
+
+
 async def test_who_can_be_answered_at_once_is_and_then_heard(pair):
     protocol, _, there = pair(b"plain", plain=b"plain")
     assert (there.recv(100), protocol.made, protocol.heard) == (b"answered", False, b"")

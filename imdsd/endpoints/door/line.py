@@ -136,10 +136,15 @@ class Line(asyncio.Transport):
             data = self._opened.recv(HEARD_BYTES)
         except OSError:  # nothing yet; or what hearing again will tell
             data = b""
-        if not (data and self._protocol.answers_at_once(self, data)):
-            self._protocol.connection_made(self)
-            if data and not self._closing:
-                self._take(data)
+        try:
+            if not (data and self._protocol.answers_at_once(self, data)):
+                self._protocol.connection_made(self)
+                if data and not self._closing:
+                    self._protocol.data_received(data)
+        except Exception:
+            # As below.
+            self._lose(None)
+            raise
         self._watch()
 
     def get_extra_info(self, name: str, default: object = None) -> object:
@@ -245,9 +250,6 @@ class Line(asyncio.Transport):
         except OSError as error:
             self._lose(error)
             return
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
         try:
             if data:
                 self._protocol.data_received(data)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-# Then everything else that waits for the loop has its turn: after a few milliseconds.
-_HEARD_IN_A_TURN = 256
+# Then everything else that waits for the loop has its turn: after ten milliseconds at the worst.
+_ROUNDS, _HEARD_IN_A_ROUND = 16, 64
 
 
 class Poller:
@@ -61,9 +61,9 @@ class Poller:
         later: deque[Callable[[], None]] = deque()
         self._later = later
         try:
-            count = 0
-            while count < _HEARD_IN_A_TURN and (found := self._epoll.poll(0, _HEARD_IN_A_TURN)):
-                count += len(found)
+            for _ in range(_ROUNDS):
+                if not (found := self._epoll.poll(0, _HEARD_IN_A_ROUND)):
+                    break
                 self.crowded = len(found) > 1
                 for descriptor, _ in found:
                     # One that was heard before may have ended this one.
