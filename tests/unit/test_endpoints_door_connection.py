@@ -27,7 +27,10 @@ class Handler(asyncio.Protocol):
     """Keeps what it hears, piece by piece."""
 
     def __init__(self):
-        self.heard = []
+        self.heard, self.lost = [], False
+
+    def connection_lost(self, exc):
+        self.lost = True
 
     def data_received(self, data):
         self.heard.append(data)
@@ -158,3 +161,13 @@ def test_where_places_are_few_everybody_takes_one_first():
     assert AtOnce((b"words", False), others=half - 1).answered
     refused = AtOnce((b"words", False), others=half)
     assert (refused.answered, refused.outlet.said, len(refused.table)) == (False, [], half)
+
+
+async def test_a_handler_that_has_not_begun_is_told_of_the_end_in_a_later_turn(connect):
+    client = connect()
+    client.there.send(b"GET / HTTP/1.1\r\n")
+    client.take_in()
+    client.connection.connection_lost(None)
+    assert not client.handler.lost
+    await asyncio.sleep(0)  # noqa: TID251  # a turn of the loop
+    assert client.handler.lost

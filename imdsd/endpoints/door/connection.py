@@ -164,7 +164,8 @@ class Connection(asyncio.Protocol):
         """Give the place back."""
         self._table.leave(self)
         if self._handler is not None:
-            self._handler.connection_lost(exc)
+            # In a turn of its own: it may not have begun, which it must have to be able to end.
+            asyncio.get_running_loop().call_soon(self._handler.connection_lost, exc)
 
     def asked(self, body: StreamReader) -> float:
         """Take note that a request's head is here; return when its end is due, by the loop."""
