@@ -14,6 +14,10 @@ WORKERS ?= 2
 
 SOAK_SECONDS ?= 1800
 
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Who is compared with the daemon, and who asks: a program, and Debian's package with it.
+MEASURED := nginx:nginx-light cc:gcc taskset:util-linux node:nodejs npm:npm
+
 .PHONY: demo test soak fuzz mutants lint coverage bench fleet dist audit lock clean
 
 demo: $(VENV)/demo.stamp            ## watch a real SDK being served
@@ -43,6 +47,12 @@ coverage: $(VENV)/test.stamp        ## report what `make test CI=true` covered
 	$(BIN)/coverage report
 
 bench: $(VENV)/test.stamp           ## measure, and print the tables of docs/performance.md
+	@missing=; [ -e /usr/include/stdio.h ] || missing=libc6-dev; \
+	for each in $(MEASURED); do \
+		command -v "$${each%:*}" >/dev/null || missing="$$missing $${each#*:}"; \
+	done; \
+	[ -z "$$missing" ] || { $(SUDO) apt-get update -q && \
+		$(SUDO) apt-get install -qy --no-install-recommends $$missing; }
 	$(BIN)/python -m benchmarks
 
 fleet: $(VENV)/dev.stamp            ## simulate fleets; write docs/fleet.json, tables and plots
