@@ -55,13 +55,17 @@ class Command:
 class Injuries:
     """Do one thing after the other, with a pause between, until cancelled."""
 
-    def __init__(self, daemon, daemons, sandbox, *, command, judge, rng, texts, roles, by_command):
+    def __init__(
+        self, daemon, daemons, sandbox, *, command, judge, rng, seconds, texts, roles, by_command
+    ):
         self._daemon = daemon
         self._daemons = daemons
         self._sandbox = sandbox
         self._command = command
         self._judge = judge
         self._random = rng
+        # One that outlasts the soak would be all that happens in it.
+        self._has_long_ones = seconds > LONG[1]
         self._texts = texts
         self._roles = roles
         self._by_command = by_command
@@ -86,7 +90,7 @@ class Injuries:
     async def _sts(self):
         name = self._random.choice(list(STS))
         # Rarely one that is long enough to be noticed.
-        is_long = self._random.random() < 0.05
+        is_long = self._has_long_ones and self._random.random() < 0.05
         self.done["long outage" if is_long else name] += 1
         window = self._judge.fault_begins(self._roles)
         self._sandbox.sts.faults.always(STS[name]())

@@ -5,7 +5,7 @@ import os
 from tests.soak import wall_time
 from tests.support import lack
 
-SECONDS = 12.0
+SECONDS = 20.0
 
 
 async def test_no_promise_is_broken_while_clients_churn_and_faults_come_at_random():
@@ -16,4 +16,4 @@ async def test_no_promise_is_broken_while_clients_churn_and_faults_come_at_rando
     # Every kind of client was there, and something went wrong.
     assert len(result.judge.answered) == 8
     assert min(result.judge.answered.values()) > 0
-    assert result.injuries.total() > 1
+    assert result.injuries.total() > 3

@@ -80,6 +80,7 @@ class _Run:
             command=command,
             judge=self._judge,
             rng=self._random,
+            seconds=self._seconds,
             texts=self._texts,
             roles=ROLES,
             by_command=BY_COMMAND,
