@@ -182,10 +182,12 @@ class QuickAnswers:
 def _without_number(data: bytes) -> bytes:
     """Return a request without the number that some SDKs give each, and nobody reads."""
     for name in _NUMBERS:
-        before, found, behind = data.partition(name)
+        if name not in data:
+            continue
+        before, _, behind = data.partition(name)
         number, ended, rest = behind.partition(b"\r\n")
         # What stands behind a blank line is no field of this head.
-        if found and ended and number.replace(b"-", b"").isalnum() and before[-2:] != b"\r\n":
+        if ended and number.replace(b"-", b"").isalnum() and not before.endswith(b"\r\n"):
             return before + ended + rest
     return data
 
