@@ -13,7 +13,7 @@ from imdsd.telemetry.leaving_out import leaving_out
 from imdsd.telemetry.tracebacks import told
 
 with leaving_out("rich"):
-    # 7 MB for tracebacks that show what `told` leaves out.
+    # Megabytes, for tracebacks that show what `told` leaves out.
     import structlog
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """The only module that reads and writes sockets of clients: an accepted one becomes a transport.
 
-It does what asyncio's own transport does, in one step where that takes a
-task and three turns of the loop, and reads before it asks to be woken: a client of this machine
-has most often asked by then. Most of what a new connection cost was there.
+It does what asyncio's own transport does, in one step where that takes a task and three turns of
+the loop, and reads before it asks to be woken: a client of this machine has most often asked by
+then. Most of what a new connection cost was there.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ _NAMES: dict[str, Callable[[socket.socket], object]] = {
 class _Listening(socket.socket):
     """Another descriptor of a listening socket; it knows what `accept` asks of it.
 
-    Otherwise that looks up the family and the type each time, and their names, for as long as the
-    kernel takes for all the rest.
+    Otherwise that looks up the family and the type, and their names, for each connection.
     """
 
     # Attributes of each instance, in the place of properties.
@@ -142,7 +141,7 @@ class Line(asyncio.Transport):
                 if data and not self._closing:
                     self._protocol.data_received(data)
         except Exception:
-            # As below.
+            # A bug of ours, as in `_hear`.
             self._lose(None)
             raise
         self._watch()

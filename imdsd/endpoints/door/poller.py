@@ -1,9 +1,9 @@
 """The only module that asks the kernel which clients can be heard: one question for all of them.
 
-The loop watches one descriptor, an epoll of our own, whatever the number of clients. Watching each
-in the loop costs a selector's key and a handle: 13 µs for a connection, and 3 more for every event.
-And while clients keep coming, several questions are asked in one turn of the loop, as a turn costs
-what a request does.
+The loop watches one descriptor, an epoll of our own, whatever the number of clients: watching each
+in the loop costs a selector's key for a connection, and a handle for every event. And while clients
+keep coming, several questions are asked in one turn of the loop, as a turn costs what a request
+does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-# Then everything else that waits for the loop has its turn: after ten milliseconds at the worst.
+# Then everything else that waits for the loop has its turn.
 _ROUNDS, _HEARD_IN_A_ROUND = 16, 64
 
 
