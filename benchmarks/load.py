@@ -17,10 +17,11 @@ from functools import partial
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
+from benchmarks import plain_server
 from benchmarks.leaf import ask, requests_of
 from benchmarks.report import RELIABILITY, Table, verdict
 from benchmarks.samples import middle, spread
-from benchmarks.stage import PROJECT, free_port
+from benchmarks.stage import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,14 +81,14 @@ def _measure_daemon(stage: Stage, results: Results) -> None:
         daemon.until_serving()
         requests = _requests(daemon)
         bodies = {
-            _CONTAINER: daemon.ask("/v1/credentials").decode("ascii"),
-            _IMDS: ask(daemon, requests[_IMDS]).partition(b"\r\n\r\n")[2].decode("ascii"),
+            "container": daemon.ask("/v1/credentials").decode("ascii"),
+            "imds": ask(daemon, requests[_IMDS]).partition(b"\r\n\r\n")[2].decode("ascii"),
         }
         port = daemon.address[1]
         for situation in (_QUIET, *_FLOODS):
             seen = _seen(port, requests, partial(_flood, port, situation))
             _note(results, _DAEMON, situation, seen)
-            with _plain(bodies) as other:
+            with plain_server.running(**bodies) as (_, other):
                 seen = _seen(other, requests, partial(_flood, other, situation))
                 _note(results, _PLAIN, situation, seen)
         _note(results, _DAEMON, _REFRESH, _seen(port, requests, partial(_refreshing, daemon)))
@@ -216,27 +217,12 @@ def _repeating(act: Callable[[], None]) -> Iterator[None]:
         worker.join()
 
 
-@contextmanager
-def _plain(bodies: dict[str, str]) -> Iterator[int]:
-    port = free_port()
-    with _process("plain_server", str(port)) as server:
-        told = {"container": bodies[_CONTAINER], "imds": bodies[_IMDS]}
-        print(json.dumps(told), file=server.stdin, flush=True)
-        _expect(server, "up")
-        try:
-            yield port
-        finally:
-            server.kill()
-
-
 def _process(module: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # A server that runs out of descriptors says so tens of thousands of times.
-        stderr=subprocess.DEVNULL if module == "plain_server" else None,
         text=True,
     )
 

@@ -10,12 +10,44 @@ import argparse
 import asyncio
 import json
 import resource
+import subprocess
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from benchmarks.stage import PROJECT, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 USUAL_DESCRIPTORS = 1024
 """What a process may open where nobody says otherwise; this benchmark's own shell may say so."""
+
+
+@contextmanager
+def running(*, container: str, imds: str) -> Iterator[tuple[int, int]]:
+    """Run it as a process; gives its pid and its port."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.plain_server", str(port)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # One that runs out of descriptors says so tens of thousands of times.
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        try:
+            bodies = {"container": container, "imds": imds}
+            print(json.dumps(bodies), file=process.stdin, flush=True)
+            if process.stdout is None or process.stdout.readline() != "up\n":
+                raise SystemExit("the aiohttp application did not start")
+            yield process.pid, port
+        finally:
+            process.kill()
 
 
 async def serve(port: int, *, container: str, imds: str) -> None:

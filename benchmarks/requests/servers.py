@@ -3,19 +3,18 @@ application."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import plain_server
 from benchmarks.leaf import CONTAINER, requests_of
 from benchmarks.requests.generator import found
-from benchmarks.stage import PROJECT, free_port
+from benchmarks.stage import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,24 +108,9 @@ def nginx(daemon: Daemon, *, core: int) -> Iterator[Server]:
 @contextmanager
 def application(daemon: Daemon, *, core: int) -> Iterator[Server]:
     """Run what a user might write instead, with the same bytes and without guards."""
-    port = free_port()
     body = daemon.ask(PATH).decode("ascii")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.plain_server", str(port)],
-        cwd=PROJECT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            print(json.dumps({"container": body, "imds": body}), file=process.stdin, flush=True)
-            if process.stdout is None or process.stdout.readline() != "up\n":
-                raise SystemExit("the aiohttp application did not start")
-            request = daemon_server(daemon, core=core).request
-            yield _pinned(Server(process.pid, port, request), core)
-        finally:
-            process.kill()
+    with plain_server.running(container=body, imds=body) as (pid, port):
+        yield _pinned(Server(pid, port, daemon_server(daemon, core=core).request), core)
 
 
 def _pinned(server: Server, core: int) -> Server:
