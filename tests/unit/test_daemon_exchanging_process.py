@@ -18,9 +18,8 @@ from imdsd.errors import DurationRefusedError, ExchangeError, Retry
 from imdsd.sandbox import faults
 from imdsd.sandbox.app import Sandbox, SandboxRole
 from tests.support import measured_environ
+from tests.unit.test_sts import ROLE, SECOND, run
 
-ROLE = "arn:aws:iam::123456789012:role/dev"
-SECOND = "arn:aws:iam::210987654321:role/second"
 FOR_EVER = 600.0
 SOON = 0.05
 
@@ -53,17 +52,9 @@ async def process(environ):
 
 
 async def ask(process, sandbox, **changes):
-    usual = {
-        "role_arn": ROLE,
-        "chain": (),
-        "session_name": "imdsd-box",
-        "duration_seconds": 3600,
-        "policy": None,
-        "policy_arns": (),
-    }
     exchange = ProcessExchange(process, "eu-central-1", endpoint_url=sandbox.sts_url)
     token = sandbox.issuer.issue("sts.amazonaws.com")
-    return await exchange.exchange(token, **{**usual, **changes})
+    return await run(exchange, token, **changes)
 
 
 def children():
