@@ -317,6 +317,18 @@ def test_on_a_kept_connection_the_next_head_has_its_own_time(door):
     door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
+def test_a_body_that_came_while_the_loop_stood_still_is_read(door):
+    async def scenario(service):
+        head = service.request("/v1/credentials", "Content-Length: 9", "Connection: close")
+        client = await service.client(head)
+        await service.until(lambda: service.door._table.body.members)
+        client.socket.send(b"123456789")
+        subprocess.run(["sleep", "3"], check=True)  # in the loop's own thread
+        assert (await client.hear()).startswith(b"HTTP/1.1 200 ")
+
+    door(scenario, replace(PATIENT, request_seconds=2.0))
+
+
 def test_a_body_that_stays_away_is_answered_408(door):
     async def scenario(service):
         client = await service.client(service.request("/v1/credentials", "Content-Length: 9"))

@@ -7,6 +7,7 @@ would be the longest part.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ from yarl import URL
 from imdsd.endpoints.door.heads import NO_HTTP, PARSED_LINES, TOO_LARGE, refused
 from imdsd.endpoints.door.limits import BODY_BYTES, FIELD_BYTES, LINE_BYTES, Limits
 from imdsd.endpoints.door.quick import SERVERS, Endpoint
+from imdsd.endpoints.door.table import LATE_SECONDS, SWEEP_SECONDS
 from imdsd.endpoints.events import EventsEndpoint
 from imdsd.endpoints.guards import Refusal, refusal
 from imdsd.endpoints.message import Answer, Request, error_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from aiohttp import StreamReader
     from aiohttp.abc import AbstractStreamWriter
@@ -175,7 +177,7 @@ async def _take_in(
         return b""
     connection.read_body()
     try:
-        async with asyncio.timeout_at(due):
+        async with _until(due):
             await _invite(incoming)
             return await _read(incoming.content)
     except TimeoutError:
@@ -184,6 +186,23 @@ async def _take_in(
         return NO_HTTP
     finally:
         connection.work()
+
+
+@contextlib.asynccontextmanager
+async def _until(due: float) -> AsyncIterator[None]:
+    """Raise TimeoutError when it is due, by the loop; if that stood still, hear clients first."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as timeout:
+
+        def end() -> None:
+            now = loop.time()
+            timeout.reschedule(now + SWEEP_SECONDS if now - due > LATE_SECONDS else now)
+
+        ends = loop.call_at(due, end)
+        try:
+            yield
+        finally:
+            ends.cancel()
 
 
 async def _invite(incoming: BaseRequest) -> None:

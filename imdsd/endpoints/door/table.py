@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from imdsd.endpoints.door.limits import Limits
 
 # A flood would otherwise have a deadline of its own in every turn of the loop.
-_SWEEP_SECONDS = 0.1
+SWEEP_SECONDS = 0.1
 # A loop that comes so late to a deadline stood still: the process was stopped, the machine slept.
-_LATE_SECONDS = 0.5
+LATE_SECONDS = 0.5
 
 
 class Clockwork(Protocol):
@@ -210,9 +210,9 @@ class ConnectionTable:
         now, due = self._loop.time(), self._next_sweep.when()
         self._next_sweep = None
         # What clients sent meanwhile is heard before any of them is told to have been too slow.
-        self._excused = now - due > _LATE_SECONDS and not self._excused
+        self._excused = now - due > LATE_SECONDS and not self._excused
         if self._excused:
-            self._sweep_by(now + _SWEEP_SECONDS)
+            self._sweep_by(now + SWEEP_SECONDS)
             return
         phases = (*self._inside, self.farewell)
         for phase in phases:
@@ -221,4 +221,4 @@ class ConnectionTable:
                 member.overdue(phase)
         deadlines = [deadline for phase in phases if (deadline := phase.deadline()) is not None]
         if deadlines:
-            self._sweep_by(max(min(deadlines), now + _SWEEP_SECONDS))
+            self._sweep_by(max(min(deadlines), now + SWEEP_SECONDS))
