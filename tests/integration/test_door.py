@@ -317,6 +317,17 @@ def test_on_a_kept_connection_the_next_head_has_its_own_time(door):
     door(scenario, replace(PATIENT, head_seconds=SOON))
 
 
+def test_a_head_that_began_behind_a_request_has_no_more_time_than_another(door):
+    async def scenario(service):
+        client = await service.client(service.request() * 2 + b"GET ")
+        heard = await client.hear()
+        assert heard.count(b"served") == 2
+        assert b"HTTP/1.1 408 " in heard
+        assert service.closed("slow_head") == 1
+
+    door(scenario, replace(PATIENT, head_seconds=SOON))
+
+
 def test_a_body_that_came_while_the_loop_stood_still_is_read(door):
     async def scenario(service):
         head = service.request("/v1/credentials", "Content-Length: 9", "Connection: close")

@@ -173,6 +173,8 @@ class Connection(asyncio.Protocol):
         self._whole = False
         due = self._table.since(self) + self._table.limits.request_seconds
         self.work()
+        # What is here behind a head that has no body is the beginning of the next one.
+        self._heard = body.at_eof() and self._unended_bytes > 0
         return due
 
     def read_body(self) -> None:
