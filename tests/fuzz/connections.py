@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import enum
 import functools
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -207,9 +208,26 @@ class _House:
 _house = functools.cache(_House)
 
 
-def converse(
-    listening: Listening, pieces: Iterable[bytes], *, half_closes: bool, pure_python: bool
-) -> bytes:
+class Way(enum.Enum):
+    """Who reads a connection's bytes: plain requests the door itself, unless it is told not to."""
+
+    QUICK = enum.auto()
+    """The door, and aiohttp's parser in C."""
+    PURE_PYTHON = enum.auto()
+    """The door, and aiohttp's other parser."""
+    AIOHTTP = enum.auto()
+    """aiohttp's parser in C alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a client behaves: it may have asked before it is accepted, and may end with its words."""
+
+    asks_early: bool
+    half_closes: bool
+
+
+def converse(listening: Listening, pieces: Sequence[bytes], manners: Manners, *, way: Way) -> bytes:
     """Return all that a connection answers to these bytes, after which the client is silent.
 
     Raises AssertionError where an exception escapes, the daemon does not end the connection by
@@ -219,28 +237,28 @@ def converse(
     house.events.clear(None)
     house.escaped.clear()
     house.imds.allow_imdsv1 = listening.allow_imdsv1
-    talk = _converse(house, listening, pieces, half_closes=half_closes, pure_python=pure_python)
-    return house.loop.run_until_complete(talk)
+    return house.loop.run_until_complete(_converse(house, listening, pieces, manners, way=way))
 
 
 async def _converse(
-    house: _House,
-    listening: Listening,
-    pieces: Iterable[bytes],
-    *,
-    half_closes: bool,
-    pure_python: bool,
+    house: _House, listening: Listening, pieces: Sequence[bytes], manners: Manners, *, way: Way
 ) -> bytes:
     listener = Listener(
         HOSTS, imds=listening.imds, peers=listening, allowed_uids=frozenset({os.geteuid()})
     )
     protocol, transport = house.door.protocol(listener), _Transport(house.loop)
     transport.protocol = protocol
-    protocol.connection_made(transport)
-    if pure_python:
+    if way is Way.PURE_PYTHON:
         _use_python(protocol, house.loop)
+    if way is Way.AIOHTTP:
+        protocol._answer_now = lambda *_: None
+    early = pieces[0][:HEARD_BYTES] if manners.asks_early and pieces else b""
+    if early and protocol.answers_at_once(transport, early):
+        pieces = [pieces[0][len(early) :], *pieces[1:]]
+    else:
+        protocol.connection_made(transport)
     await _say(protocol, transport, pieces)
-    if half_closes and not transport.closed and not protocol.eof_received():
+    if manners.half_closes and not transport.closed and not protocol.eof_received():
         transport.close()
     for _ in range(_WAITS):
         house.loop.skipped_seconds += _LONGEST_WAIT_SECONDS

@@ -1,6 +1,6 @@
-"""A connection's bytes, however they are cut, before both of aiohttp's parsers.
+"""A connection's bytes, however they are cut, before the door and both of aiohttp's parsers.
 
-A case is a byte for the listener and how the client ends, one for the cuts, and the stream. What
+A case is a byte for the listener and the client's manners, one for the cuts, and the stream. What
 the stream asks is read apart by the letter of RFC 9112: an answer may hold credentials only where
 that reading allows it.
 """
@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from imdsd.metadata.tree import VERSIONS
 from tests.fakes.clock import START
 from tests.fakes.served import BEARER
-from tests.fuzz.connections import HOSTS, KEY, KEY_ID, ROLE, TOKEN, Listening, converse
+from tests.fuzz.connections import (
+    HOSTS,
+    KEY,
+    KEY_ID,
+    ROLE,
+    TOKEN,
+    Listening,
+    Manners,
+    Way,
+    converse,
+)
 from tests.fuzz.shapes import spoiled
 from tests.fuzz.target import Target
 from tests.fuzz.targets.imds_tokens import genuine, seconds_left
@@ -47,32 +57,32 @@ _NO_HTTP = 400
 
 
 def check(data: bytes) -> None:
-    """Have the stream answered twice, and hold the answers against what was asked."""
+    """Have the stream answered each way, and hold the answers against what was asked."""
     first, cuts, stream = data[:1] or b"\0", data[1:2] or b"\0", data[2:]
-    half_closes, number = divmod(first[0], len(_LISTENERS))
+    behaves, number = divmod(first[0], len(_LISTENERS))
+    manners = Manners(asks_early=behaves // 2 % 2 == 1, half_closes=behaves % 2 == 1)
     listening, pieces = _LISTENERS[number], list(_cut(stream, cuts[0]))
     asked = list(requests_in(stream))
-    given = []
-    for pure_python in (False, True):
-        written = converse(
-            listening, pieces, half_closes=half_closes % 2 == 1, pure_python=pure_python
-        )
+    given = {}
+    for way in Way:
+        written = converse(listening, pieces, manners, way=way)
         answers = list(answers_in(written, [each.method for each in asked]))
         _assert_justified(answers, asked, listening)
-        given.append([(answer.status == _NO_HTTP, _is_secret(answer)) for answer in answers])
-    _assert_no_parser_gives_more(*given)
+        given[way] = [(answer.status, _is_secret(answer)) for answer in answers]
+    assert given[Way.QUICK] == given[Way.AIOHTTP]
+    _assert_no_parser_gives_more(given[Way.QUICK], given[Way.PURE_PYTHON])
 
 
 def _assert_no_parser_gives_more(
-    by_c: list[tuple[bool, bool]], by_python: list[tuple[bool, bool]]
+    by_c: list[tuple[int, bool]], by_python: list[tuple[int, bool]]
 ) -> None:
     """Hold that neither gives credentials for what the other answers otherwise.
 
     The C parser answers nothing that came in one piece with what it cannot read, the other what
     stands before that.
     """
-    for (refused, secret), (also_refused, also_secret) in zip(by_c, by_python, strict=False):
-        if refused or also_refused:
+    for (status, secret), (other_status, also_secret) in zip(by_c, by_python, strict=False):
+        if _NO_HTTP in (status, other_status):
             return
         assert secret == also_secret
 
