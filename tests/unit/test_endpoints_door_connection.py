@@ -10,7 +10,7 @@ from imdsd.endpoints.door.limits import LIMITS
 from imdsd.endpoints.door.table import ConnectionTable
 from imdsd.endpoints.guards import Listener
 from imdsd.host.peer import PeerLookup
-from tests.unit.test_endpoints_door_table import Loop
+from tests.fakes.manual_loop import ManualLoop
 
 
 class Transport(asyncio.Transport):
@@ -59,7 +59,7 @@ class Client:
 
 @pytest.fixture
 def connect():
-    table, peers, clients = ConnectionTable(Loop(), LIMITS), PeerLookup(), []
+    table, peers, clients = ConnectionTable(ManualLoop(), LIMITS), PeerLookup(), []
 
     def connect():
         clients.append(Client(table, peers))
@@ -122,7 +122,7 @@ class AtOnce:
     """A connection whose first request is answered like this, and the table behind it."""
 
     def __init__(self, found, *, others=0, **outlet):
-        self.table, self.outlet = ConnectionTable(Loop(), LIMITS), Outlet(**outlet)
+        self.table, self.outlet = ConnectionTable(ManualLoop(), LIMITS), Outlet(**outlet)
         listener = Listener(frozenset(), imds="open", peers=PeerLookup(), allowed_uids=frozenset())
         self._make = lambda: Connection(
             listener, self.table, lambda *_: found, lambda _: Handler(), closed=print

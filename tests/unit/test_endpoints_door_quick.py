@@ -17,9 +17,9 @@ from imdsd.endpoints.message import Answer
 from imdsd.host.peer import PeerLookup
 from imdsd.telemetry.metrics import Metrics
 from tests.fakes.clock import ManualClock
+from tests.fakes.manual_loop import ManualLoop
 from tests.fakes.refresh import Bench
 from tests.fakes.served import BEARER, parse, serving
-from tests.unit.test_endpoints_door_table import Loop
 
 PLAIN = (
     b"GET /v1/credentials HTTP/1.1\r\nHost: 127.0.0.1:9254\r\n"
@@ -130,7 +130,7 @@ def quick(answer, *, name="container", loop=None, clock=None, turn=None, metrics
         poller=turn or Turn(),
         clock=clock or ManualClock(),
         metrics=metrics or Metrics("0"),
-        loop=loop or Loop(),
+        loop=loop or ManualLoop(),
     )
 
 
@@ -221,7 +221,7 @@ def test_heads_are_not_kept_without_end():
 
 
 def test_the_date_is_that_of_the_second():
-    loop, clock, turn = Loop(), ManualClock(), Turn()
+    loop, clock, turn = ManualLoop(), ManualClock(), Turn()
     answers = quick(Answer(200), loop=loop, clock=clock, turn=turn)
     for _ in range(2):
         words, _ = answers.answer(PLAIN, Somebody())
