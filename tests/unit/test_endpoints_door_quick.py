@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import socket
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given, settings
@@ -40,8 +42,44 @@ def test_a_token_is_asked_for_without_a_body_in_either_form():
     assert read_head(put % b"").method == "PUT"
 
 
-def test_a_client_says_that_it_wants_no_more():
-    assert read_head(PLAIN.replace(b"Host", b"Connection: close\r\nHost")).ends_connection
+@pytest.mark.parametrize(
+    ("said", "ends"), [(b"close", True), (b"keep-alive", False), (b"Keep-Alive", False)]
+)
+def test_a_client_says_whether_it_wants_more(said, ends):
+    head = read_head(PLAIN.replace(b"Host", b"Connection: " + said + b"\r\nHost"))
+    assert head.ends_connection is ends
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Accept: */*",
+        "accept: application/json",
+        "Accept-Encoding: identity",
+        "Accept-Language: *",
+        "Amz-Sdk-Invocation-Id: b1946ac9",
+        "Amz-Sdk-Request: attempt=1; max=3",
+        "Cache-Control: no-cache",
+        "Content-Length: 0",
+        "Content-Type: application/x-amz-json-1.1",
+        "Pragma: no-cache",
+        "X-Amz-User-Agent: aws-sdk-js/3.972",
+        "X-aws-ec2-metadata-token: AQAEA",
+        "X-aws-ec2-metadata-token-ttl-seconds: 21600",
+        "User-Agent: aws-cli/2.9 note: with a colon",
+    ],
+)
+def test_what_clients_send_beside_is_plain(field):
+    name, _, value = field.partition(": ")
+    others = PLAIN.replace(b"User-Agent: Botocore/1.43 md/arch#x86_64\r\n", b"")
+    head = read_head(others.replace(b"Host", field.encode() + b"\r\nHost"))
+    assert head.headers[name] == value
+
+
+@pytest.mark.parametrize(("size", "is_plain"), [(4096, True), (4097, False)])
+def test_four_kibibytes_are_plain(size, is_plain):
+    data = PLAIN.replace(b"the bearer", b"x" * (size - len(PLAIN) + len(b"the bearer")))
+    assert (len(data), read_head(data) is not None) == (size, is_plain)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +117,6 @@ def test_a_client_says_that_it_wants_no_more():
         PLAIN.replace(b"the bearer", b"the\tbearer"),
         PLAIN.replace(b"the bearer", b"the bear\r\n er"),
         PLAIN.replace(b"the bearer", b"the b\xe9arer"),
-        PLAIN.replace(b"the bearer", b"x" * 4096),
         PLAIN.replace(b"Host", b"Accept: *\r\n" * 33 + b"Host"),
     ],
 )
@@ -123,10 +160,16 @@ class Somebody:
     hosts = frozenset({"127.0.0.1:9254"})
 
 
-def quick(answer, *, name="container", loop=None, clock=None, turn=None, metrics=None):
+def quick(answer, *, name="container", routed=None, loop=None, clock=None, turn=None, metrics=None):
     face = answer if isinstance(answer, Face) else Face(answer)
+
+    def route(path):
+        if routed is not None:
+            routed.append(path)
+        return name, face
+
     return QuickAnswers(
-        lambda _path: (name, face),
+        route,
         poller=turn or Turn(),
         clock=clock or ManualClock(),
         metrics=metrics or Metrics("0"),
@@ -213,6 +256,22 @@ def test_a_head_that_was_answered_is_guarded_on_another_listener_in_the_same_tur
     assert answers.answer(PLAIN, twin) is not None
 
 
+def test_a_head_that_is_known_is_neither_read_nor_judged_again():
+    class Asked(frozenset):
+        times = 0
+
+        def __contains__(self, name):
+            Asked.times += 1
+            return super().__contains__(name)
+
+    client, routed = Somebody(), []
+    client.hosts = Asked(Somebody.hosts)
+    answers = quick(Answer(200), routed=routed, turn=Turn(crowded=False))
+    for _ in range(3):
+        assert answers.answer(PLAIN, client) is not None
+    assert (routed, Asked.times) == (["/v1/credentials"], 1)
+
+
 def test_heads_are_not_kept_without_end():
     answers = quick(Answer(200))
     for number in range(1000):
@@ -220,15 +279,43 @@ def test_heads_are_not_kept_without_end():
         assert len(answers._heads) <= 128
 
 
-def test_the_date_is_that_of_the_second():
+@pytest.mark.parametrize("begun_seconds", [0.0, 0.25, 0.75])
+def test_the_date_is_that_of_the_second(begun_seconds):
     loop, clock, turn = ManualLoop(), ManualClock(), Turn()
+    clock.step(begun_seconds)
     answers = quick(Answer(200), loop=loop, clock=clock, turn=turn)
-    for _ in range(2):
+    for _ in range(12):
         words, _ = answers.answer(PLAIN, Somebody())
-        assert f"\r\nDate: {clock.now():%a, %d %b %Y %H:%M:%S} GMT\r\n".encode() in words
-        loop.now += 1.0
-        clock.step(1.0)
+        assert f"\r\nDate: {format_datetime(clock.now(), usegmt=True)}\r\n".encode() in words
+        loop.now += 0.25
+        clock.step(0.25)
         turn.over()
+
+
+def test_within_a_second_the_date_is_not_written_anew():
+    loop, clock, turn = ManualLoop(), ManualClock(), Turn()
+    clock.step(0.25)
+    answers = quick(Answer(200), loop=loop, clock=clock, turn=turn)
+    first, _ = answers.answer(PLAIN, Somebody())
+    turn.over()
+    loop.now += 0.5
+    clock.step(3600)
+    assert answers.answer(PLAIN, Somebody())[0] == first
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_date_of_any_month_is_written_as_http_has_it(month):
+    clock = ManualClock(datetime(2026, month, month, 1, 2, 3, tzinfo=UTC))
+    words, _ = quick(Answer(200), clock=clock).answer(PLAIN, Somebody())
+    assert f"\r\nDate: {format_datetime(clock.now(), usegmt=True)}\r\n".encode() in words
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "server"), [("container", b"imdsd"), ("ops", b"imdsd"), ("imds", b"EC2ws")]
+)
+def test_each_endpoint_has_the_name_of_what_it_stands_for(endpoint, server):
+    words, _ = quick(Answer(200), name=endpoint).answer(PLAIN, Somebody())
+    assert b"\r\nServer: " + server + b"\r\n" in words
 
 
 def test_the_metadata_service_ends_each_connection():

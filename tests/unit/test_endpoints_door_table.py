@@ -1,5 +1,7 @@
 """Who has a place, until when, and who has to go; on a loop whose time a test turns."""
 
+import asyncio
+
 import pytest
 
 from imdsd.endpoints.door.limits import Limits
@@ -94,6 +96,12 @@ def test_a_shorter_deadline_is_not_kept_waiting_by_a_longer_one(loop, table):
     assert (newcomer.ended, kept.ended) == (table.head, None)
 
 
+def test_nobody_is_woken_before_a_deadline(loop, table):
+    admitted(table, Member())
+    loop.advance(LIMITS.head_seconds - 0.01)
+    assert loop.woken == 0
+
+
 def test_deadlines_close_to_each_other_share_a_waking_of_the_loop(loop):
     table = ConnectionTable(loop, Limits(connections=1000))
     for _ in range(500):
@@ -109,8 +117,17 @@ def test_who_asked_while_the_loop_stood_still_is_heard_before_deadlines_are(loop
     loop.stand_still(60)
     assert (asking.ended, silent.ended) == (None, None)
     table.enter(asking, table.work)  # what came meanwhile is read in this turn
-    loop.advance(0.2)
+    loop.advance(0.05)
+    assert silent.ended is None
+    loop.advance(0.1)
     assert (asking.ended, silent.ended) == (None, table.head)
+
+
+@pytest.mark.parametrize(("late_seconds", "is_excused"), [(0.5, False), (0.75, True)])
+def test_half_a_second_late_is_no_standstill(loop, table, late_seconds, is_excused):
+    (member,) = admitted(table, Member())
+    loop.stand_still(LIMITS.head_seconds + late_seconds)
+    assert (member.ended is None) is is_excused
 
 
 def test_a_loop_that_is_late_again_and_again_excuses_nobody_for_good(loop, table):
@@ -179,6 +196,14 @@ def test_where_the_daemon_works_for_all_a_newcomer_has_no_place(table):
     assert table.admit(newcomer)
 
 
+@pytest.mark.parametrize(("places", "plenty"), [(4, 2), (5, 2), (12, 6)])
+def test_there_is_plenty_until_half_of_the_places_are_taken(loop, places, plenty):
+    table = ConnectionTable(loop, Limits(connections=places))
+    for taken in range(places):
+        assert table.has_plenty() is (taken < plenty)
+        admitted(table, Member())
+
+
 def test_a_few_more_than_the_places_may_be_told_why(table):
     full(table, table.work)
     for _ in range(LIMITS.spare_connections):
@@ -205,6 +230,12 @@ class TestPerUser:
             table.enter(member, table.work)
         assert not table.admit(Member(uid=2))
         admitted(table, Member(uid=1), Member(uid=1))
+
+    def test_half_of_an_odd_number_is_the_smaller_one(self, loop):
+        table = ConnectionTable(loop, Limits(connections=5), per_user=True)
+        first, _ = admitted(table, Member(uid=1), Member(uid=1))
+        admitted(table, Member(uid=1))
+        assert first.ended == "displaced"
 
     def test_another_user_displaces_whoever_is_first_in_line(self, table):
         first, *_ = admitted(table, Member(uid=1), Member(uid=1), Member(uid=2), Member(uid=2))
@@ -266,3 +297,41 @@ def test_who_rests_again_is_the_last_to_make_place_and_waits_from_then_on(loop, 
     assert list(table.idle.members) == [second, first]
     loop.advance(table.idle.limit_seconds - 0.5)
     assert (first.ended, second.ended) == (None, table.idle)
+
+
+def test_who_rests_for_the_first_time_is_idle_from_then_on(loop, table):
+    (member,) = admitted(table, Member())
+    table.rest(member)
+    assert (list(table.idle.members), len(table.head.members)) == ([member], 0)
+    loop.advance(table.idle.limit_seconds + 0.01)
+    assert member.ended is table.idle
+
+
+async def turns():
+    """Let everybody who can go on go on."""
+    for _ in range(5):
+        await asyncio.sleep(0)  # noqa: TID251  # a turn of the loop
+
+
+async def test_nobody_waits_for_heads_where_none_is_awaited(table):
+    (member,) = admitted(table, Member())
+    table.enter(member, table.work)
+    await table.until_all_asked(seconds=3600)
+
+
+async def test_who_waits_for_heads_goes_on_with_the_last_of_them(table):
+    first, second = admitted(table, Member(), Member())
+    waiting = asyncio.create_task(table.until_all_asked(seconds=3600))
+    await turns()
+    table.enter(first, table.work)
+    await turns()
+    assert not waiting.done()
+    table.leave(second)
+    async with asyncio.timeout(30):
+        await waiting
+
+
+async def test_who_waits_for_heads_waits_no_longer_than_was_said(table):
+    admitted(table, Member())
+    async with asyncio.timeout(30):
+        await table.until_all_asked(seconds=0.01)

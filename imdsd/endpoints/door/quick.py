@@ -56,9 +56,6 @@ _NUMBERS = (b"\r\namz-sdk-invocation-id: ", b"\r\nAmz-Sdk-Invocation-Id: ")
 # SDKs of one machine send a few heads over and over, byte for byte.
 _MOST_HEADS = 128
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
 
 class Endpoint(Protocol):
     """A face of the daemon: turns a guarded request into an answer."""
@@ -174,8 +171,8 @@ class QuickAnswers:
         if time >= self._date_until:
             now = self._clock.now()
             self._date_until = time + 1 - now.microsecond / 1e6
-            day, month = _DAYS[now.weekday()], _MONTHS[now.month - 1]
-            self._date = f"Date: {day}, {now:%d} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()
+            # Its words are English, as the process never takes on the user's locale.
+            self._date = f"Date: {now:%a, %d %b %Y %H:%M:%S} GMT\r\n".encode()
         return self._date
 
 
