@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from imdsd.endpoints.message import Request
     from imdsd.host.peer import Address, Peer, PeerLookup
 
-_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_PROXY_HEADERS = (
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port",
+    "X-Forwarded-Proto", "X-Forwarded-Server", "X-Real-IP", "X-Client-IP",
+    "X-Envoy-External-Address", "CF-Connecting-IP", "True-Client-IP",
+)  # fmt: skip
 # Not Sec-Fetch-Mode alone: Node's own fetch sends it.
 _BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 

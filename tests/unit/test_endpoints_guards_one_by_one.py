@@ -50,7 +50,21 @@ def test_a_host_is_ours_in_any_case():
 
 
 @pytest.mark.parametrize(
-    "name", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"]
+    "name",
+    [
+        "Forwarded",
+        "Via",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Server",
+        "X-Real-IP",
+        "X-Client-IP",
+        "X-Envoy-External-Address",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+    ],
 )
 def test_a_proxy_is_known_by_what_it_adds_even_if_that_is_empty(name):
     message = f"requests that came through a proxy ({name}) are refused"

@@ -44,8 +44,9 @@ _LISTENERS = (
 _SECRETS = (KEY_ID, KEY, TOKEN)
 _REFUSED_FIELDS = frozenset(
     {
-        "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "origin", "referer",
-        "sec-fetch-site",
+        "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto",
+        "x-forwarded-server", "x-real-ip", "x-client-ip", "x-envoy-external-address", "cf-connecting-ip",
+        "true-client-ip", "origin", "referer", "sec-fetch-site",
     }
 )  # fmt: skip
 _TOKEN_FIELD, _TTL_FIELD = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
@@ -177,7 +178,7 @@ _FIELDS = (
     _HOST, _BEARER, _IMDS_TOKEN, "Host: localhost", "Host: evil.example", "host:127.0.0.1", "Host : 127.0.0.1", " Host: x",
     "Content-Length: 0", "Content-Length: 5", "Content-Length: +5", "Content-Length: 5, 5", "Content-Length: 1025",
     "Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding : chunked",
-    "Origin: http://x", "Via: 1.1 x", "X-Forwarded-For: 1.2.3.4", "Sec-Fetch-Site: none", "Connection: close", "Connection: keep-alive",
+    "Origin: http://x", "Via: 1.1 x", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: http", "Sec-Fetch-Site: none", "Connection: close", "Connection: keep-alive",
     "Connection: upgrade", "Upgrade: websocket", "Upgrade: h2c", "Expect: 100-continue", "Expect: x", f"{_TTL_FIELD}: 60", f"{_TTL_FIELD}: 1e2",
     f"Authorization: Bearer {BEARER.reveal()}", f"authorization:{BEARER.reveal()} ", "Authorization: ", "X: \x00", "X: a\n b", "X: \xff",
     "X: " + "a" * 8190, "\xe9: x", ": x", "X", "Content-Encoding: gzip", "Sec-WebSocket-Key: x", "Sec-WebSocket-Key1: x",
