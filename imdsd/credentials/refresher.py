@@ -146,10 +146,10 @@ class Refresher(Generic[D]):
     async def refresh(self) -> RefreshError | None:
         """Join or start an attempt and return its failure; leaving early cancels nothing."""
         if self._closed:
-            return _given_up()
+            return self._given_up()
         attempt = self.start()
         await asyncio.wait((attempt,))
-        return _given_up() if attempt.cancelled() else attempt.result()
+        return self._given_up() if attempt.cancelled() else attempt.result()
 
     async def aclose(self) -> None:
         """End the attempt under way, its result dropped, and let no other begin."""
@@ -157,6 +157,10 @@ class Refresher(Generic[D]):
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+    def _given_up(self) -> RefreshError:
+        reason = "the attempt was given up: the daemon stops, or the role was removed"
+        return RefreshError(reason, code="GivenUp", stage=self.attempt.stage)
 
     def _hurry(self) -> None:
         monotonic = self._clock.monotonic()
@@ -259,8 +263,3 @@ class Refresher(Generic[D]):
             serving_for_seconds=round(self.remaining_seconds),
             next_try_at=self.refresh_at,
         )
-
-
-def _given_up() -> RefreshError:
-    reason = "the attempt was given up: the daemon stops, or the role was removed"
-    return RefreshError(reason, code="GivenUp")

@@ -14,6 +14,7 @@ from imdsd.errors import (
     ExchangeError,
     MintError,
     Retry,
+    Stage,
 )
 from imdsd.secret import Secret
 from tests.fakes.clock import START, settle
@@ -517,7 +518,8 @@ async def test_closing_drops_the_attempt_under_way_and_tells_who_waits_for_it(be
     caller = asyncio.create_task(refresher.refresh())
     await settle()
     await refresher.aclose()
-    assert (await caller).code == "GivenUp"
+    error = await caller
+    assert (error.code, error.stage) == ("GivenUp", Stage.EXCHANGE)
     await bench.clock.advance(10)
     assert refresher.current() is None
 
