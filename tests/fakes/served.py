@@ -155,6 +155,7 @@ async def serving(
         metrics=bench.metrics,
         loop=loop,
     )
+    door.load()
     peers = peers or PeerLookup()
     listener = Listener(
         frozenset(),
