@@ -140,6 +140,10 @@ class RuntimeDirectoryError(ImdsdError):
     """A run-time directory cannot be used: absent, of another owner, or open to others."""
 
 
+class NoRoomError(RuntimeDirectoryError):
+    """A file of the run-time directory finds no room on its disk, which may pass."""
+
+
 class CredentialsFileError(ImdsdError):
     """A file of AWS credentials was not written, and is as it was; `remedy` says what to do."""
 

@@ -225,5 +225,5 @@ def _in_words(each: FoundDaemon | str) -> str:
     if isinstance(each, str):
         return each
     if each.record is None:
-        return "a daemon is starting and does not listen yet"
+        return "a daemon is starting and does not listen yet, or the disk is full there"
     return f"a daemon (pid {each.record.pid}) whose listener is not open"

@@ -25,7 +25,7 @@ from imdsd.daemon.listeners import (
 )
 from imdsd.daemon.loop_errors import LoopErrors
 from imdsd.daemon.process import settle
-from imdsd.daemon.shortcomings import tell_shortcomings
+from imdsd.daemon.shortcomings import Announcement, tell_shortcomings
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
 from imdsd.endpoints.documents import DocumentRenderer
@@ -89,6 +89,7 @@ class Daemon:
             published=self._files.published,
             process=self._exchanges,
         )
+        self._announcement = Announcement(boot.directory, clock=self._clock)
         self._telling = Telling(boot.environ, self._roles, clock=self._clock)
 
     async def run(
@@ -133,6 +134,7 @@ class Daemon:
                 tasks.create_task(self._telling.keep_status(), name="keep the status"),
                 tasks.create_task(self._telling.feed_watchdog(), name="feed the watchdog"),
                 tasks.create_task(self._files.run(), name="keep files fresh"),
+                tasks.create_task(self._announcement.insist(), name="announce when there is room"),
             ]
             if self._upstream is not None:
                 owned.append(tasks.create_task(self._upstream.run(), name="follow upstream"))
@@ -175,7 +177,11 @@ class Daemon:
             authorized=container.authorized,
         )
         self._ops.warnings = self._config.warnings
-        self._ops.passing_warnings = lambda: (*self._shortcomings, *self._files.warnings)
+        self._ops.passing_warnings = lambda: (
+            *self._shortcomings,
+            *self._announcement.warnings,
+            *self._files.warnings,
+        )
         loop = asyncio.get_running_loop()
         events = EventsEndpoint(self._events, authorized=container.authorized)
         return Door(
@@ -220,7 +226,7 @@ class Daemon:
             sts_endpoint_url=self._boot.demo_sts_url,
             started_at=format_instant(self._clock.now()),
         )
-        self._boot.directory.announce(record)
+        self._announcement.make(record)
         log.info(
             "daemon_serving",
             version=__version__,

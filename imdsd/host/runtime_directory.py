@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from imdsd.errors import AlreadyRunningError, RuntimeDirectoryError
+from imdsd.errors import AlreadyRunningError, NoRoomError, RuntimeDirectoryError
 from imdsd.host.accounts import names_of
 from imdsd.host.daemon_record import (
     BEARER_NAME,
@@ -167,7 +167,7 @@ class RuntimeDirectory:
         return Secret(value)
 
     def announce(self, record: DaemonRecord) -> None:
-        """Say who serves and where; to be called when the listeners are open."""
+        """Say who serves and where, once the listeners are open; NoRoomError on a full disk."""
         path = self.path / RECORD_NAME
         try:
             write_private(path, record.to_json(), group=self._group)
@@ -258,8 +258,11 @@ def _lock_or_refuse(lock: int, path: Path) -> None:
             f"a daemon (pid {holder or 'unknown'}) already serves from {path};"
             " stop it, or set IMDSD_RUNTIME_DIR to another directory for a second one"
         )
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    pid = str(os.getpid()).encode()
+    # Over what is there: a full disk has no other room, and the next daemon only tells of it.
+    with suppress(OSError):
+        os.pwrite(lock, pid, 0)
+        os.ftruncate(lock, len(pid))
 
 
 def _shield_from_cleaning(path: Path) -> int:
@@ -276,10 +279,10 @@ def _shield_from_cleaning(path: Path) -> int:
 def _unwritten(path: Path, error: OSError) -> RuntimeDirectoryError:
     """Return what to say of a file without which no client finds the daemon."""
     elsewhere = "set IMDSD_RUNTIME_DIR to a directory elsewhere"
-    remedy = f"free space or inodes there, or {elsewhere}"
-    if error.errno not in _FULL_DISK:
-        remedy = f"see who may write there, or {elsewhere}"
-    return RuntimeDirectoryError(f"{path} cannot be written: {error.strerror}; {remedy}")
+    full = error.errno in _FULL_DISK
+    remedy = "free space or inodes there" if full else "see who may write there"
+    kind = NoRoomError if full else RuntimeDirectoryError
+    return kind(f"{path} cannot be written: {error.strerror}; {remedy}, or {elsewhere}")
 
 
 def _tell_of_replacement(group: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imdsd.sandbox import faults
 from tests.support import need
+from tests.system.daemon import DaemonProcess
 from tests.system.machine import need_root
 from tests.system.settings import AUDIENCE, role, settings
 
@@ -83,10 +84,10 @@ async def test_a_disk_that_fills_up_has_no_effect_on_serving(daemons, sandbox):
         await ended_in_order(daemon)
 
 
-async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
-    """The bearer is there, from the daemon before; no room is left to write it again."""
+@asynccontextmanager
+async def after_another(daemons, text, *, end):
+    """A second daemon, which starts where `end` ended a first one, on a disk that is full by now."""
     run = daemons.place() / "run"
-    text = settings(sandbox)
     async with behind(daemons, text, SMALL_DISK, place=run) as (daemon, inside):
         await daemon.ready()
         bearer = daemon.bearer
@@ -100,18 +101,46 @@ async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
         try:
             # While there is a process in it still to be entered by.
             assert keeper.stdout.readline() == b"entered\n"
-            await daemon.kill()
+            await end(daemon)
             enter = [need("nsenter"), "--target", str(keeper.pid), "--mount"]
-            script = 'cat /dev/zero > "$0/filler" 2>/dev/null; truncate -s -16K "$0/filler"'
-            subprocess.run([*enter, "sh", "-c", script, str(run)], check=True, timeout=30)
+            subprocess.run([*enter, "sh", "-c", FILL, str(run)], check=True, timeout=30)
             again = daemons.serve(text, prefix=enter)
             again.directory = Path(f"/proc/{keeper.pid}/root{run}")
-            await again.ready()
+            yield again
             assert again.bearer == bearer
             await ended_in_order(again)
         finally:
             keeper.kill()
             keeper.communicate()
+
+
+async def test_a_full_run_time_directory_holds_up_no_restart(daemons, sandbox):
+    """The record that a daemon left which was killed gives its room to the next."""
+    async with after_another(daemons, settings(sandbox), end=DaemonProcess.kill) as daemon:
+        await daemon.ready()
+        await refreshed(daemon)
+
+
+async def test_a_full_run_time_directory_holds_up_no_start(daemons, sandbox):
+    """A daemon that ended in order has left no room: SDKs are served, who looks is told why."""
+    async with after_another(daemons, settings(sandbox), end=ended_in_order) as daemon:
+        (serving,) = await daemon.until(
+            lambda: daemon.events("daemon_serving"), what="the second daemon serves"
+        )
+        port = int(serving["listeners"][0].rpartition(":")[2])
+
+        async def served():
+            reply = await daemon.ask(
+                "GET", "/v1/credentials", port=port, Authorization=daemon.bearer
+            )
+            return reply.status == 200
+
+        await daemon.until(served, what="a client that knows the address is served")
+        (told,) = daemon.events("record_unwritten")
+        assert "No space left on device; free space" in told["detail"]
+        status = await daemon.ask("GET", "/status", port=port)
+        assert status.json["warnings"] == [told["detail"]]
+        assert not daemon.record
 
 
 async def test_a_root_that_is_read_only_has_no_effect_on_serving(daemons, sandbox):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
-from imdsd.daemon.shortcomings import tell_shortcomings
+from imdsd.daemon.shortcomings import Announcement, tell_shortcomings
+from imdsd.errors import NoRoomError, RuntimeDirectoryError
 from imdsd.host.peer import PeerLookup, ProcTable
 from imdsd.telemetry.log import configure_logging
+from tests.fakes.clock import ManualClock
 
 
 def no_netlink():
@@ -47,3 +51,55 @@ def test_a_machine_that_tells_nothing_of_callers_refuses_them(told):
 
 def test_memory_that_is_open_is_told_beside_that(told):
     assert told((no_netlink,), open_memory="why") == ["memory_exposed", "kernel_guards_missing"]
+
+
+class FullDisk:
+    """A run-time directory that takes a record only after so many tries."""
+
+    def __init__(self, *refusals):
+        self.refusals = list(refusals)
+        self.records = []
+
+    def announce(self, record):
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.records.append(record)
+
+
+NO_ROOM = NoRoomError("daemon.json cannot be written: No space left on device; free space")
+
+
+async def test_a_record_that_finds_no_room_is_told_and_written_later():
+    clock = ManualClock()
+    directory = FullDisk(NO_ROOM, NO_ROOM, RuntimeDirectoryError("another trouble"))
+    announcement = Announcement(directory, clock=clock)
+    with capture_logs() as logged:
+        announcement.make("the record")
+        insisting = asyncio.create_task(announcement.insist())
+        for _ in range(2):
+            await clock.advance(30)
+            assert directory.records == []
+        (warning,) = announcement.warnings
+        await clock.advance(30)
+        await insisting
+    assert (directory.records, announcement.warnings) == (["the record"], ())
+    assert logged == [
+        {"event": "record_unwritten", "log_level": "warning", "detail": warning},
+        {"event": "record_written", "log_level": "info"},
+    ]
+    assert warning == f"{NO_ROOM}; until then no verb finds this daemon"
+
+
+async def test_a_record_that_is_written_is_nothing_to_speak_of():
+    directory = FullDisk()
+    announcement = Announcement(directory, clock=ManualClock())
+    with capture_logs() as logged:
+        announcement.make("the record")
+        await announcement.insist()
+    assert (directory.records, announcement.warnings, logged) == (["the record"], (), [])
+
+
+def test_a_trouble_that_stays_ends_the_start():
+    announcement = Announcement(FullDisk(RuntimeDirectoryError("no")), clock=ManualClock())
+    with pytest.raises(RuntimeDirectoryError):
+        announcement.make("the record")
