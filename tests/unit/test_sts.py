@@ -476,6 +476,15 @@ async def test_a_self_signed_sts_is_taken_with_its_ca_bundle(tls, certificate):
     assert session.access_key_id == "ASIAX"
 
 
+@pytest.mark.parametrize(("host", "ended"), [("127.0.0.2", False), ("127.0.0.1", True)])
+async def test_a_certificate_of_another_name_or_time_is_refused(tmp_path, host, ended):
+    bundle = tmp_path / "stub.pem"
+    async with impostor(session_xml(), tls=write_certificate(bundle, host, ended=ended)) as url:
+        error = await complaint(url, ca_bundle=bundle)
+    assert (error.code, error.retry) == ("Unreachable", Retry.ALWAYS)
+    assert "Certificate" in error.reason
+
+
 @pytest.mark.parametrize("content", [None, "no certificate at all"])
 async def test_a_ca_bundle_that_is_none_is_named_as_the_trouble(tls, tmp_path, content):
     bundle = tmp_path / "bundle.pem"

@@ -1,24 +1,19 @@
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
 import json
 import logging
 import ssl
 import threading
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsd.clock import SystemClock
 from imdsd.errors import MintError
 from imdsd.secret import Secret
 from imdsd.tokens.http import HttpSource, resolve_pointer
 from imdsd.tokens.route import Lookup
+from tests.fakes.certificate import write_certificate
 from tests.fakes.web_identity import make_token
 
 TOKEN = make_token()
@@ -247,27 +242,9 @@ def test_an_unfit_header_is_refused_without_its_value():
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A self-signed certificate for 127.0.0.1, in one file with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    now, day = SystemClock().now(), dt.timedelta(days=1)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    write_certificate(path, "127.0.0.1")
+    return path
 
 
 @pytest.fixture
@@ -286,6 +263,16 @@ async def test_a_self_signed_certificate_is_refused(tls):
     async with service(answer(json.dumps({"value": TOKEN})), tls=tls) as (url, requests):
         with pytest.raises(MintError, match=r"not trusted \(self-signed certificate\)"):
             await source(url).mint()
+    assert requests == []
+
+
+@pytest.mark.parametrize(("host", "ended"), [("127.0.0.2", False), ("127.0.0.1", True)])
+async def test_a_certificate_of_another_name_or_time_is_refused(tmp_path, host, ended):
+    bundle = tmp_path / "stub.pem"
+    tls = write_certificate(bundle, host, ended=ended)
+    async with service(answer(json.dumps({"value": TOKEN})), tls=tls) as (url, requests):
+        with pytest.raises(MintError, match="not trusted"):
+            await source(url, ca_bundle=bundle).mint()
     assert requests == []
 
 
