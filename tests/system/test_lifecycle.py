@@ -7,7 +7,10 @@ import time
 
 import pytest
 
+from imdsd.daemon.service import DRAIN_SECONDS
+from imdsd.endpoints.door.limits import LIMITS
 from imdsd.sandbox.faults import hang
+from imdsd.tokens.command import _STOPPING_SECONDS
 from tests.system.machine import alive, descendants, eventually
 from tests.system.settings import role, settings
 
@@ -81,8 +84,13 @@ async def test_the_files_are_private_and_only_the_bearer_outlives_the_daemon(dae
     assert daemon.record["pid"] == daemon.pid
     before = bearer.read_bytes()
     assert await stopped(daemon) == 0
-    assert not (daemon.directory / "daemon.json").exists()
+    # The lock has the number of a process, nothing else.
+    assert {path.name for path in daemon.directory.iterdir()} == {"bearer", "daemon.lock"}
     assert bearer.read_bytes() == before
+
+
+def test_what_an_end_may_wait_for_takes_no_longer_than_is_promised():
+    assert _STOPPING_SECONDS + DRAIN_SECONDS + LIMITS.newcomer_seconds < STOP_SECONDS
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

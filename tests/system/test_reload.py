@@ -1,5 +1,6 @@
 """SIGHUP: what a new configuration keeps, what it stops, and what it must not do."""
 
+import asyncio
 import signal
 
 import pytest
@@ -70,10 +71,19 @@ async def test_what_arrives_for_a_removed_role_is_dropped(daemons, sandbox):
     await daemon.until(
         lambda: daemon.access_key_id("/v1/credentials/other"), what="the other role is served"
     )
+    sandbox.sts.faults.always(hang())
+    refreshing = asyncio.create_task(daemon.refresh())
+    await sandbox.sts.faults.until_hanging(2)
     await reload(daemons, daemon, settings(sandbox, both[0]))
+    sandbox.sts.faults.clear()
+    told = (await refreshing).json
+    assert told["Code"] == "GivenUp"
+    assert "(stage: exchange)" in told["Message"]
     assert (await daemon.credentials("/v1/credentials/other")).status == 404
     assert await daemon.role("other") is None
     assert (await daemon.credentials("/v1/credentials/dev")).status == 200
+    refreshed = [event["role"] for event in daemon.events("credentials_refreshed")]
+    assert (refreshed.count("dev"), refreshed.count("other")) == (2, 1)
 
 
 @pytest.mark.parametrize(
