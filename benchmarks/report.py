@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imdsd.clock import SystemClock
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -67,14 +69,16 @@ def _kernel() -> str:
 
 
 def write(tables: Iterable[Table]) -> None:
-    """Put the tables, and the machine, between their marks in each table's document."""
+    """Put the tables with today's date, and the machine, between their marks in the documents."""
     texts: dict[Path, str] = {}
+    today = f"Measured on {SystemClock().now():%F}."
     for table in tables:
         document = table.document
         text = texts.get(document) or replace_marked(
             document.read_text("utf-8"), "machine", machine()
         )
-        texts[document] = replace_marked(text, table.name, table.as_markdown())
+        dated = f"{table.as_markdown()}\n\n{today}"
+        texts[document] = replace_marked(text, table.name, dated)
     for document, text in texts.items():
         document.write_text(text, encoding="utf-8")
 
