@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Stage(StrEnum):
@@ -32,6 +36,14 @@ def tidy(text: str, *, most: int = 500) -> str:
     printable = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(printable.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the most similar of the words, for an error to name; None if none is similar."""
+    import difflib  # noqa: PLC0415  # only on the way out
+
+    matches = difflib.get_close_matches(word, list(words), n=1)
+    return matches[0] if matches else None
 
 
 class RefreshError(ImdsdError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import NoReturn, final
 
 
@@ -32,6 +31,8 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
+        import hmac  # noqa: PLC0415  # brings OpenSSL, which verbs that compare none need not load
+
         return hmac.compare_digest(_as_bytes(self), _as_bytes(other))
 
     __hash__ = None  # type: ignore[assignment]  # a secret is no key of a table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import os
 import sys
@@ -17,6 +16,7 @@ from imdsd.errors import (
     NoCredentialsError,
     NoDaemonError,
     UsageError,
+    nearest,
 )
 
 if TYPE_CHECKING:
@@ -110,9 +110,8 @@ class Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            choices = [str(choice) for choice in action.choices or ()]
-            near = difflib.get_close_matches(str(value), choices, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(str(value), [str(choice) for choice in action.choices or ()])
+            hint = f"; did you mean {near}?" if near else ""
             raise argparse.ArgumentError(action, f"{error.message}{hint}") from None
 
 
@@ -189,8 +188,8 @@ def _unknown(verb: str) -> UsageError:
     if verb.startswith("-"):
         expected = "options come after the verb: imdsd VERB OPTIONS"
     else:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
-        expected = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(VERBS)}"
+        near = nearest(verb, VERBS)
+        expected = f"did you mean {near}?" if near else f"the verbs are {', '.join(VERBS)}"
     return UsageError(f"{verb!r} is no verb; {expected}\nTry: imdsd --help")
 
 

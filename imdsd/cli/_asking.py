@@ -19,8 +19,7 @@ from imdsd.client import (
     find_daemon,
 )
 from imdsd.clock import SystemClock
-from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError
-from imdsd.host.sdk_environment import SdkTarget
+from imdsd.errors import NoCredentialsError, NoDaemonError, UsageError, nearest
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsd.client import WaitingClock
+    from imdsd.host.sdk_environment import SdkTarget
 
 # How long `env` and `exec` give a daemon that is starting, until its first role has a state.
 START_SECONDS = 10.0
@@ -128,10 +128,8 @@ def names_of_roles(status: DaemonStatus) -> tuple[str, ...]:
 
 def unknown_role(name: str, known: Sequence[str]) -> UsageError:
     """Return the error for a name that no role has, with the nearest one that there is."""
-    import difflib  # only on the way out
-
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    hint = f"; did you mean {near!r}?" if near else ""
     return UsageError(f"no role {name!r}, expected one of {', '.join(known) or 'none'}{hint}")
 
 
@@ -174,6 +172,8 @@ def aim(name: str | None, caller: Caller, *, wait_seconds: float = START_SECONDS
     role = await_role(daemon, name, until=_has_tried, deadline=deadline)
     if not role.served:
         warn(describe_unserved(role))
+    from imdsd.host.sdk_environment import SdkTarget  # of few verbs
+
     return SdkTarget(
         base_url=daemon.base_url,
         bearer=daemon.bearer,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imdsd.config.tables import Setting, nearest
-from imdsd.errors import Problem
+from imdsd.config.tables import Setting
+from imdsd.errors import Problem, nearest
 
 if TYPE_CHECKING:
     import argparse

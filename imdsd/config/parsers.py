@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from imdsd.addresses import is_loopback
-from imdsd.config.tables import ExpectedError, nearest, shown
+from imdsd.config.tables import ExpectedError, shown
+from imdsd.errors import nearest
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from imdsd.errors import Problem
+from imdsd.errors import Problem, nearest
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -167,12 +166,6 @@ def shown(value: object) -> str:
     if _TOKEN_LIKE.search(text):
         return "what looks like a token (not shown)"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the most similar of the names, if one is similar at all."""
-    matches = difflib.get_close_matches(name, list(names), n=1)
-    return matches[0] if matches else None
 
 
 def _list(value: object, most: int | None) -> list[object]:

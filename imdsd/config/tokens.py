@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from imdsd.config import parsers
 from imdsd.config.model import DEFAULT_AUDIENCE, TokenConfig
-from imdsd.config.tables import ExpectedError, Setting, Settings, Table, nearest, problem_of, shown
+from imdsd.config.tables import ExpectedError, Setting, Settings, Table, problem_of, shown
+from imdsd.errors import nearest
 from imdsd.secret import Secret
 
 if TYPE_CHECKING:

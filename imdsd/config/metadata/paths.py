@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 
 from imdsd.config.parsers import of_type
-from imdsd.config.tables import ExpectedError, nearest, shown
+from imdsd.config.tables import ExpectedError, shown
+from imdsd.errors import nearest
 from imdsd.metadata.tree import VERSIONS, split_path
 
 _MOST_CHARACTERS = 1024

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from imdsd.config.metadata.entries import entries_of
 from imdsd.config.parsers import of_type
-from imdsd.config.tables import ExpectedError, Table, nearest, shown
+from imdsd.config.tables import ExpectedError, Table, shown
+from imdsd.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
