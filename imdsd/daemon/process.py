@@ -34,6 +34,22 @@ def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
         return runner.run(main())
 
 
+async def aside(load: Callable[[], None]) -> None:
+    """Run `load` in a thread that ends with it, and return then; the loop goes on meanwhile."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            load()
+        finally:
+            with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    await done.wait()
+
+
 def settle(load: Callable[[], None]) -> None:
     """Load, in a thread, what can come after the first answers; then leave it all to stay.
 

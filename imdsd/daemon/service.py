@@ -24,7 +24,7 @@ from imdsd.daemon.listeners import (
     without_hiding,
 )
 from imdsd.daemon.loop_errors import LoopErrors
-from imdsd.daemon.process import settle
+from imdsd.daemon.process import aside, settle
 from imdsd.daemon.shortcomings import Announcement, tell_shortcomings
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
@@ -45,6 +45,7 @@ from imdsd.metadata.composition import Metadata
 from imdsd.metadata.event_board import EventBoard
 from imdsd.metadata.machine import read_machine
 from imdsd.telemetry.metrics import Metrics
+from imdsd.tokens import claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,6 +116,8 @@ class Daemon:
             self._announce(bound)
             self._events.replace_configured(self._config.metadata.events)
             ready(tuple(each.name for each in bound))
+            # Clients are answered meanwhile; there is no token yet that could be read.
+            await aside(claims.load)
             settle(door.load)
             await self._live()
 

@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import jwt
-
 from imdsd.clock import format_instant
 from imdsd.errors import ClaimsError
 
@@ -136,7 +134,14 @@ def _skew(claims: Claims, now: datetime, *, minted_on_demand: bool) -> tuple[str
     return (f"clock skew: the token was issued at {issued}, this machine's clock says {here}",)
 
 
+def load() -> None:
+    """Load what reads a token, which takes too long for a start, and for a loop with clients."""
+    import jwt  # noqa: F401, PLC0415
+
+
 def _decode(token: Secret) -> dict[str, object]:
+    import jwt  # noqa: PLC0415  # see `load`
+
     # PyJWT would hold exp and iat against its own reading of the clock, and raises on a future
     # iat before anything else; every claim is checked here, against the instant that is handed in.
     try:

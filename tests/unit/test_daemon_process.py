@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from imdsd.daemon import process
 
 PROGRAM = """
 import asyncio, sys, threading
@@ -96,3 +100,22 @@ print(gc.get_freeze_count() > 1000)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+async def test_the_loop_goes_on_while_something_is_loaded_aside():
+    go_on, threads = threading.Event(), set(threading.enumerate())
+    loading = asyncio.create_task(process.aside(lambda: go_on.wait(30)))
+    for _ in range(100):
+        await asyncio.sleep(0)  # noqa: TID251  # a turn of the loop
+    assert not loading.done()
+    go_on.set()
+    async with asyncio.timeout(30):
+        await loading
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_what_is_loaded_aside_does_not_keep_the_process():
+    done = run("asyncio.create_task(process.aside(threading.Event().wait)); await asyncio.sleep(0)")
+    assert (done.returncode, done.stdout) == (8, "nothing hung\n")

@@ -22,6 +22,15 @@ def test_what_is_loaded_stays():
         assert importlib.import_module("subprocess") is subprocess
 
 
+def test_the_first_answers_need_neither_aiohttp_nor_what_reads_tokens():
+    code = (
+        "import sys, imdsd.cli.serve, imdsd.daemon.service;"
+        "sys.exit(' '.join({'aiohttp', 'jwt', 'cryptography'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_daemon_loads_nothing_that_draws():
     """rich comes along wherever `imdsd status` is: with every install."""
     code = (
