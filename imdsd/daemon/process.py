@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import sys
 import threading
@@ -34,7 +33,7 @@ def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
         return runner.run(main())
 
 
-async def aside(load: Callable[[], None]) -> None:
+async def aside(load: Callable[[], object]) -> None:
     """Run `load` in a thread that ends with it, and return then; the loop goes on meanwhile."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
@@ -48,20 +47,6 @@ async def aside(load: Callable[[], None]) -> None:
 
     threading.Thread(target=run, name="aside", daemon=True).start()
     await done.wait()
-
-
-def settle(load: Callable[[], None]) -> None:
-    """Load, in a thread, what can come after the first answers; then leave it all to stay.
-
-    The collector would look through everything that was imported again and again, for longer than
-    a client should wait (gc.freeze).
-    """
-
-    def run() -> None:
-        load()
-        gc.freeze()
-
-    threading.Thread(target=run, name="settle", daemon=True).start()
 
 
 def leave_behind_stuck_threads(code: int) -> None:

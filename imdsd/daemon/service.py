@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -24,7 +25,7 @@ from imdsd.daemon.listeners import (
     without_hiding,
 )
 from imdsd.daemon.loop_errors import LoopErrors
-from imdsd.daemon.process import aside, settle
+from imdsd.daemon.process import aside
 from imdsd.daemon.shortcomings import Announcement, tell_shortcomings
 from imdsd.daemon.telling import Telling
 from imdsd.endpoints.container import ContainerEndpoint
@@ -118,14 +119,13 @@ class Daemon:
             ready(tuple(each.name for each in bound))
             # Clients are answered meanwhile; there is no token yet that could be read.
             await aside(claims.load)
-            settle(door.load)
-            await self._live()
+            await self._live(door)
 
     def stop(self) -> None:
         """Have `run` return once requests in flight are answered."""
         self._stop.set()
 
-    async def _live(self) -> None:
+    async def _live(self, door: Door) -> None:
         async with asyncio.TaskGroup() as tasks:
             owned = [
                 tasks.create_task(self._roles.run(), name="keep roles fresh"),
@@ -138,6 +138,7 @@ class Daemon:
                 tasks.create_task(self._telling.feed_watchdog(), name="feed the watchdog"),
                 tasks.create_task(self._files.run(), name="keep files fresh"),
                 tasks.create_task(self._announcement.insist(), name="announce when there is room"),
+                tasks.create_task(_load_the_rest(door), name="load the rest"),
             ]
             if self._upstream is not None:
                 owned.append(tasks.create_task(self._upstream.run(), name="follow upstream"))
@@ -283,3 +284,10 @@ class Daemon:
         self._config = config
         self._ops.warnings = config.warnings
         log.info("configuration_reloaded", roles=[role.name for role in config.roles])
+
+
+async def _load_the_rest(door: Door) -> None:
+    await door.load(aside)
+    # All this stays: the collector would look through it again and again, for longer than a client
+    # should wait.
+    gc.freeze()

@@ -105,6 +105,11 @@ def parse(raw: bytes) -> Reply:
     return Reply(int(status), reason, headers, body, [name for name, _ in pairs])
 
 
+async def in_place(load):
+    """Load what a door can do without at first, and hold up the loop: nobody waits yet."""
+    load()
+
+
 @asynccontextmanager
 async def serving(
     *definitions: RoleDefinition,
@@ -155,7 +160,7 @@ async def serving(
         metrics=bench.metrics,
         loop=loop,
     )
-    door.load()
+    await door.load(in_place)
     peers = peers or PeerLookup()
     listener = Listener(
         frozenset(),

@@ -37,7 +37,7 @@ from imdsd.metadata.settings import MetadataSettings
 from imdsd.secret import Secret
 from tests.fakes.clock import START
 from tests.fakes.refresh import ASSUMED_ARN, Bench, FakeSession
-from tests.fakes.served import BEARER, MACHINE
+from tests.fakes.served import BEARER, MACHINE, in_place
 from tests.fakes.web_identity import make_token
 
 _LONGEST_WAIT_SECONDS = 20.0
@@ -202,6 +202,7 @@ class _House:
             metrics=bench.metrics,
             loop=self.loop,
         )
+        await door.load(in_place)
         return events, imds, door
 
 

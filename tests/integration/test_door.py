@@ -18,6 +18,7 @@ from imdsd.endpoints.guards import Listener, host_names
 from imdsd.endpoints.message import Answer
 from imdsd.host.peer import Peer
 from imdsd.telemetry.metrics import Metrics
+from tests.fakes.served import in_place
 
 LONG = 30.0
 PATIENT = Limits(
@@ -78,7 +79,9 @@ class Service:
         )
         self._clients = []
 
-    async def open(self):
+    async def open(self, *, loads=True):
+        if loads:
+            await self.door.load(in_place)
         listener = Listener(frozenset(), imds="open", peers=Peers(), allowed_uids=frozenset())
         opened = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = opened.getsockname()[1]
@@ -175,10 +178,10 @@ class Client:
 def door(request):
     """Return what runs a test's scenario behind a door with these limits."""
 
-    def run(scenario, limits=PATIENT, *, per_user=False):
+    def run(scenario, limits=PATIENT, *, per_user=False, loads=True):
         async def main():
             service = Service(limits, per_user=per_user)
-            await service.open()
+            await service.open(loads=loads)
             try:
                 await scenario(service)
             finally:
@@ -505,6 +508,65 @@ def test_a_client_that_resets_gives_its_place_back(door, said):
         await other.hear(b"served")
 
     door(scenario)
+
+
+async def loaded(service):
+    """Load what is not plain, once a client's request has come too early for it."""
+    loading = asyncio.Event()
+    task = asyncio.create_task(service.door.load(lambda load: loading.wait()))
+    await service.until(lambda: service.door._waiting)
+    loading.set()
+    await task
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_who_asks_what_is_not_loaded_yet_is_answered_once_it_is(door, pieces):
+    async def scenario(service):
+        request = service.request("/v1/credentials", "Accept-Charset: *")
+        client = await service.client(request[: len(request) // pieces])
+        await service.until(lambda: service.door._waiting)
+        plain = await service.client(service.request())
+        await plain.hear(b"served")
+        await client.say(request[len(request) // pieces :] + service.request())
+        await loaded(service)
+        heard = await client.hear(b"served")
+        while heard.count(b"served") < 2:
+            heard += await client.hear(b"served")
+        assert heard.count(b"HTTP/1.1 200") == 2
+        await service.until(lambda: len(service.door._table.idle.members) == 2)
+
+    door(scenario, loads=False)
+
+
+@pytest.mark.parametrize("ends", ["close", "reset", "half-close"])
+def test_who_asks_what_is_not_loaded_yet_may_leave(door, ends):
+    async def scenario(service):
+        client = await service.client(service.request("/v1/credentials", "Accept-Charset: *"))
+        await service.until(lambda: service.door._waiting)
+        if ends == "half-close":
+            client.socket.shutdown(socket.SHUT_WR)
+        elif ends == "reset":
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        else:
+            client.close()
+        await loaded(service)
+        if ends == "half-close":
+            assert b"served" in await client.hear()
+        await service.until_open(0)
+
+    door(scenario, loads=False)
+
+
+def test_a_door_that_closes_before_all_is_loaded_lets_everybody_go(door):
+    async def scenario(service):
+        client = await service.client(service.request("/v1/credentials", "Accept-Charset: *"))
+        await service.until(lambda: service.door._waiting)
+        await service.door.close(grace_seconds=0)
+        await client.gone()
+        await loaded(service)
+
+    door(scenario, loads=False)
 
 
 def test_pipelined_requests_are_answered_in_order(door):

@@ -19,6 +19,7 @@ from imdsd.endpoints.ops import OpsEndpoint
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Awaitable, Callable
 
     from imdsd.clock import Clock
     from imdsd.endpoints.door.handling import Handling
@@ -63,15 +64,24 @@ class Door:
         )
         metrics.watch_connections(self._table.__len__)
         self._handling: Handling | None = None
+        self._waiting: list[Connection] = []
 
     def listen(self, listening: socket.socket, listener: Listener) -> Acceptor:
         """Take in every client of a listening socket, until that is closed."""
         return Acceptor(listening, lambda: self.protocol(listener), self._loop, self._poller)
 
-    @staticmethod
-    def load() -> None:
-        """Load what requests need that are not plain: it takes a tenth of a second, in a thread."""
-        _load_handling()
+    async def load(self, aside: Callable[[Callable[[], object]], Awaitable[None]]) -> None:
+        """Load what requests need that are not plain, which takes a tenth of a second.
+
+        `aside` runs what it is given beside the loop; who sends such a request waits for it.
+        """
+        await aside(_import_handling)
+        self._handling = _import_handling()(
+            self._route, limits=self._limits, metrics=self._metrics, loop=self._loop
+        )
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.go_on()
 
     def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
@@ -90,11 +100,10 @@ class Door:
         self._table.empty()
         self._poller.close()
 
-    def _handler(self, connection: Connection) -> asyncio.Protocol:
+    def _handler(self, connection: Connection) -> asyncio.Protocol | None:
         if self._handling is None:
-            self._handling = _load_handling()(
-                self._route, limits=self._limits, metrics=self._metrics, loop=self._loop
-            )
+            self._waiting.append(connection)
+            return None
         return self._handling.handler(connection)
 
     def _closed(self, reason: str) -> None:
@@ -114,7 +123,7 @@ class Door:
         return "imds", self._imds
 
 
-def _load_handling() -> type[Handling]:
+def _import_handling() -> type[Handling]:
     from imdsd.endpoints.door.handling import Handling  # noqa: PLC0415  # see there
 
     return Handling

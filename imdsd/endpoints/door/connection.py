@@ -9,8 +9,8 @@ from array import array
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from imdsd.endpoints.door.farewells import FULL, HEAD_TOO_LARGE, NO_HTTP, TOO_SLOW
 from imdsd.endpoints.door.limits import UNENDED_HEAD_BYTES
-from imdsd.endpoints.message import RETRY_SOON, Answer, error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,27 +21,6 @@ if TYPE_CHECKING:
     from imdsd.endpoints.guards import Listener
     from imdsd.host.peer import Peer
 
-
-def _whole(status: str, answer: Answer) -> bytes:
-    """Return an answer as it goes to a client whose request nobody has read."""
-    fields = (
-        ("Content-Type", answer.content_type),
-        ("Content-Length", str(len(answer.body))),
-        ("Server", "imdsd"),
-        *answer.headers,
-        ("Connection", "close"),
-    )
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + answer.body
-
-
-_FULL = _whole(
-    "503 Service Unavailable",
-    error_answer(503, "TooManyConnections", "every connection is in use; try again", RETRY_SOON),
-)
-_NO_HTTP = _whole("400 Bad Request", Answer(400))
-_TOO_SLOW = _whole("408 Request Timeout", Answer(408))
-_HEAD_TOO_LARGE = _whole("431 Request Header Fields Too Large", Answer(431))
 
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -57,6 +36,7 @@ class Connection(asyncio.Protocol):
     _heard = False  # anything of the request that is awaited
     _whole = False  # the head of a request that is not looked at yet
     _unended_bytes = 0  # since a head ended
+    _early = b""  # came before anybody could read it
     _recent = b""
     _parted = False
     _transport: asyncio.Transport
@@ -66,13 +46,14 @@ class Connection(asyncio.Protocol):
         listener: Listener,
         table: ConnectionTable,
         answer_now: Callable[[bytes, Connection], tuple[bytes, bool] | None],
-        make_handler: Callable[[Connection], asyncio.Protocol],
+        make_handler: Callable[[Connection], asyncio.Protocol | None],
         *,
         closed: Callable[[str], None],
     ) -> None:
         """Take what answers plain requests, and the maker of what answers from the first other one.
 
-        `closed` is told why a limit ended this.
+        That gives None as long as it is not loaded, and has `go_on` called then. `closed` is told
+        why a limit ended this.
         """
         self.hosts = listener.hosts
         self._listener = listener
@@ -112,28 +93,40 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand bytes on; those of a client that has to go are let fall."""
         if self.phase is self._table.farewell:
-            self._part(_FULL)
+            self._part(FULL)
             return
         if self._handler is None:
             if (found := self._answer_now(data, self)) is not None:
                 self._say(*found)
                 return
             # Not before: a flood of silent connections would have half of its price here.
-            self._handler = self._make_handler(self)
+            if (handler := self._make_handler(self)) is None:
+                self._early = data
+                self._transport.pause_reading()
+                self.work()
+                return
+            self._handler = handler
             self._handler.connection_made(self._transport)
         if self.phase is self._table.idle:
             self._enter(self._table.head)
         self._heard = True
         if self._is_endless(data):
             self._closed("large_head")
-            self._dismiss(_HEAD_TOO_LARGE)
+            self._dismiss(HEAD_TOO_LARGE)
             return
         try:
             self._handler.data_received(data)
         except ValueError:
             # The pure-Python parser has int() read any length; that takes 4300 digits at most.
             self.unreadable()
-            self._dismiss(_NO_HTTP)
+            self._dismiss(NO_HTTP)
+
+    def go_on(self) -> None:
+        """Hear what came before there was a handler for it."""
+        if self.phase is self._table.work:
+            self._enter(self._table.head)
+            self._transport.resume_reading()
+            self.data_received(self._early)
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that has said all and waits for its answer."""
@@ -209,7 +202,7 @@ class Connection(asyncio.Protocol):
         """End the connection: its time in this phase is over."""
         if phase is self._table.head and self._heard and not self._transport.is_closing():
             self._closed("slow_head")
-            self._dismiss(_TOO_SLOW)
+            self._dismiss(TOO_SLOW)
             return
         reasons = {
             self._table.head: "silent",

@@ -1,7 +1,6 @@
 """The only module of the door that knows aiohttp: what is not plain is answered here.
 
-It is imported when the first such request comes, or aside once the door is open: of a start, that
-would be the longest part.
+It is imported once the door is open, beside the loop: of a start, that would be the longest part.
 """
 
 from __future__ import annotations
