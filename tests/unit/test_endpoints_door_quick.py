@@ -194,6 +194,9 @@ def test_a_number_of_its_own_makes_no_other_head(name):
         PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\xe9\r\nHost"),
         PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\r\n 2\r\nHost"),
         b"\r\namz-sdk-invocation-id: 1" + PLAIN,
+        PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\r\n" * 2 + b"Host"),
+        PLAIN.replace(b"Host", b"amz-sdk-invocation-id: 1\r\nAmz-Sdk-Invocation-Id: 1\r\nHost"),
+        PLAIN.replace(b"Host", b"amz-sdk-invocation-id: " + b"1" * 4096 + b"\r\nHost"),
     ],
 )
 def test_a_number_makes_nothing_plain(data):

@@ -125,6 +125,8 @@ class QuickAnswers:
 
         None for what is not plain, or has to wait: then nothing was done.
         """
+        if len(data) > _MOST_BYTES:
+            return None
         data = _without_number(data)
         said = self._said.get(data)
         if said is not None and said.hosts is connection.hosts:
@@ -185,7 +187,9 @@ def _without_number(data: bytes) -> bytes:
         number, ended, rest = behind.partition(b"\r\n")
         # What stands behind a blank line is no field of this head.
         if ended and number.replace(b"-", b"").isalnum() and not before.endswith(b"\r\n"):
-            return before + ended + rest
+            shorter = before + ended + rest
+            # One that stands there twice is left, as any field.
+            return data if any(each in shorter for each in _NUMBERS) else shorter
     return data
 
 
