@@ -558,15 +558,63 @@ def test_who_asks_what_is_not_loaded_yet_may_leave(door, ends):
     door(scenario, loads=False)
 
 
-def test_a_door_that_closes_before_all_is_loaded_lets_everybody_go(door):
+def test_a_door_that_closes_before_all_is_loaded_answers_who_has_asked(door):
     async def scenario(service):
         client = await service.client(service.request("/v1/credentials", "Accept-Charset: *"))
         await service.until(lambda: service.door._waiting)
-        await service.door.close(grace_seconds=0)
-        await client.gone()
-        await loaded(service)
+        await service.door.close(grace_seconds=LONG)
+        assert b"served" in await client.hear()
 
     door(scenario, loads=False)
+
+
+def test_a_bug_that_one_who_waited_meets_costs_no_other(door):
+    async def scenario(service):
+        told = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        request = service.request("/v1/credentials", "Accept-Charset: *")
+        clients = [await service.client(request) for _ in range(2)]
+        await service.until(lambda: len(service.door._waiting) == 2)
+        del service.door._waiting[0]._table
+        await loaded(service)
+        await clients[1].hear(b"served")
+        assert [type(error) for error in told] == [AttributeError]
+        service.door._table.empty()
+        loop.set_exception_handler(None)
+
+    door(scenario, loads=False)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"\r\n\r\n"],
+        [b"POST /v1/credentials HTTP/1.1\r\nHost: HOST\r\nContent-Length: 4\r\n\r\n", b"\r\n\r\n"],
+        [
+            b"POST /v1/credentials HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+            b"0\r\n\r\n",
+        ],
+    ],
+    ids=["empty-lines", "body", "chunks"],
+)
+def test_a_blank_line_that_ends_no_head_allows_no_head_without_end(door, pieces):
+    async def scenario(service):
+        client = await service.client()
+        host = f"127.0.0.1:{service.port}".encode()
+        for number, piece in enumerate(pieces, 1):
+            await client.say(piece.replace(b"HOST", host))
+            if number < len(pieces):
+                await service.until(lambda: service.door._table.body.members)
+        if len(pieces) > 1:
+            await client.hear(b"served")
+        fields = b"".join(b"X-%d: %s\r\n" % (each, b"x" * 8000) for each in range(60))
+        with contextlib.suppress(ConnectionError):
+            await client.say(b"GET / HTTP/1.1\r\n" + fields)
+        assert (await client.hear()).startswith(b"HTTP/1.1 431 ")
+        assert service.closed("large_head") == 1
+
+    door(scenario)
 
 
 def test_pipelined_requests_are_answered_in_order(door):

@@ -19,8 +19,13 @@ class Transport(asyncio.Transport):
     def __init__(self, opened):
         super().__init__({"socket": opened})
 
+        self.unsent = 0
+
     def set_write_buffer_limits(self, high=None, low=None):
         pass
+
+    def get_write_buffer_size(self):
+        return self.unsent
 
 
 class Handler(asyncio.Protocol):
@@ -35,18 +40,25 @@ class Handler(asyncio.Protocol):
     def data_received(self, data):
         self.heard.append(data)
 
+    def pause_writing(self):
+        pass
+
+    def resume_writing(self):
+        pass
+
 
 class Client:
     """A connection, the handler behind it, and the other end."""
 
     def __init__(self, table, peers):
-        self.handler = Handler()
+        self.handler, self.table = Handler(), table
         listener = Listener(frozenset(), imds="open", peers=peers, allowed_uids=frozenset())
         self.connection = Connection(
             listener, table, lambda *_: None, lambda _: self.handler, closed=print
         )
         self.here, self.there = socket.socketpair()
-        self.connection.connection_made(Transport(self.here))
+        self.transport = Transport(self.here)
+        self.connection.connection_made(self.transport)
 
     def take_in(self):
         """Do what an event loop does with a socket that is readable."""
@@ -99,6 +111,60 @@ def test_what_one_client_said_is_not_what_the_next_says(connect):
         client.there.send(said)
         client.take_in()
     assert (first.handler.heard, second.handler.heard) == ([b"first"], [b"2nd"])
+
+
+class Body:
+    """The body of a request: this much of it is to be read still."""
+
+    def __init__(self, left=0):
+        self._left = left
+
+    def at_eof(self):
+        return not self._left
+
+    def is_eof(self):
+        return True
+
+
+@pytest.fixture
+def stuck(connect):
+    """A client who does not read the word to go on, while its request is worked at."""
+    client = connect()
+    client.there.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    client.take_in()
+    client.connection.asked(Body(3))
+    client.connection.read_body()
+    client.transport.unsent = 25
+    client.connection.pause_writing()
+    return client
+
+
+def test_who_does_not_read_has_that_deadline_whatever_is_done_meanwhile(stuck):
+    stuck.connection.work()
+    stuck.connection.answered()
+    assert list(stuck.table.write.members) == [stuck.connection]
+
+
+@pytest.mark.parametrize("done", ["nothing", "body", "answer"])
+def test_who_has_read_goes_on_where_the_request_is(stuck, done):
+    phases = {"nothing": "body", "body": "work", "answer": "idle"}
+    if done != "nothing":
+        stuck.connection.work()
+    if done == "answer":
+        stuck.connection.answered()
+    stuck.transport.unsent = 0
+    stuck.connection.resume_writing()
+    assert stuck.connection.phase is getattr(stuck.table, phases[done])
+
+
+def test_who_has_read_and_said_more_meanwhile_has_begun_a_head(stuck):
+    stuck.connection.work()
+    stuck.connection.answered()
+    stuck.there.send(b"GET /")
+    stuck.take_in()
+    stuck.transport.unsent = 0
+    stuck.connection.resume_writing()
+    assert stuck.connection.phase is stuck.table.head
 
 
 class Outlet(asyncio.Transport):

@@ -76,12 +76,8 @@ class Door:
         `aside` runs what it is given beside the loop; who sends such a request waits for it.
         """
         await aside(_import_handling)
-        self._handling = _import_handling()(
-            self._route, limits=self._limits, metrics=self._metrics, loop=self._loop
-        )
-        waiting, self._waiting = self._waiting, []
-        for connection in waiting:
-            connection.go_on()
+        if self._handling is None:
+            self._begin_handling()
 
     def protocol(self, listener: Listener) -> Connection:
         """Return the protocol for a new connection on this listener."""
@@ -94,11 +90,25 @@ class Door:
 
         A client is accepted before its request is here: whoever came last is heard first.
         """
+        if self._waiting:
+            self._begin_handling()
         await self._table.until_all_asked(seconds=self._limits.newcomer_seconds)
         if self._handling is not None:
             await self._handling.close(grace_seconds=grace_seconds)
         self._table.empty()
         self._poller.close()
+
+    def _begin_handling(self) -> None:
+        self._handling = _import_handling()(
+            self._route, limits=self._limits, metrics=self._metrics, loop=self._loop
+        )
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            try:
+                connection.go_on()
+            except Exception as error:  # noqa: BLE001  # a bug that one meets costs no other
+                message = "a request that had waited"
+                self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _handler(self, connection: Connection) -> asyncio.Protocol | None:
         if self._handling is None:

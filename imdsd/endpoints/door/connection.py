@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
     _whole = False  # the head of a request that is not looked at yet
     _unended_bytes = 0  # since a head ended
     _early = b""  # came before anybody could read it
+    _meant: Phase | None = None  # what is awaited once the client has read
     _recent = b""
     _parted = False
     _transport: asyncio.Transport
@@ -114,19 +115,15 @@ class Connection(asyncio.Protocol):
             self._closed("large_head")
             self._dismiss(HEAD_TOO_LARGE)
             return
-        try:
-            self._handler.data_received(data)
-        except ValueError:
-            # The pure-Python parser has int() read any length; that takes 4300 digits at most.
-            self.unreadable()
-            self._dismiss(NO_HTTP)
+        self._handler.data_received(data)
 
     def go_on(self) -> None:
         """Hear what came before there was a handler for it."""
+        data, self._early = self._early, b""
         if self.phase is self._table.work:
             self._enter(self._table.head)
             self._transport.resume_reading()
-            self.data_received(self._early)
+            self.data_received(data)
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that has said all and waits for its answer."""
@@ -143,6 +140,7 @@ class Connection(asyncio.Protocol):
             self._handler.pause_writing()
         else:
             self._transport.pause_reading()
+        self._meant = self.phase
         self._enter(self._table.write)
 
     def resume_writing(self) -> None:
@@ -151,7 +149,10 @@ class Connection(asyncio.Protocol):
             self._handler.resume_writing()
         else:
             self._transport.resume_reading()
-        self.answered()
+        if self._meant in (self._table.body, self._table.work):
+            self._enter(self._meant)
+        else:
+            self.answered()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back."""
@@ -163,7 +164,6 @@ class Connection(asyncio.Protocol):
     def asked(self, body: StreamReader) -> float:
         """Take note that a request's head is here; return when its end is due, by the loop."""
         self._body = body
-        self._whole = False
         due = self._table.since(self) + self._table.limits.request_seconds
         self.work()
         # What is here behind a head that has no body is the beginning of the next one.
@@ -176,16 +176,22 @@ class Connection(asyncio.Protocol):
 
     def work(self) -> None:
         """Take note that a request is whole: from now on the client waits for us."""
-        self._heard = False
+        self._heard = self._whole = False
         self._enter(self._table.work)
+
+    def is_clear_behind(self, body: bytes) -> bool:
+        """Whether nothing but this body, or a whole request, is here behind the last head."""
+        return self._unended_bytes in (0, len(body))
 
     def answered(self) -> None:
         """Take note that an answer is given: the next request is awaited, or has begun."""
         self._enter(self._table.head if self._heard else self._table.idle)
 
-    def unreadable(self) -> None:
-        """Take note that what came is no HTTP, so that no endpoint counts it."""
+    def unreadable(self, *, is_answered: bool) -> None:
+        """Take note that what came is no HTTP, so that no endpoint counts it; answer if need be."""
         self._closed("malformed")
+        if not is_answered:
+            self._dismiss(NO_HTTP)
 
     def unread(self) -> bool:
         """Whether a request, of which nothing was read yet, waits in the socket's queue."""
@@ -254,10 +260,10 @@ class Connection(asyncio.Protocol):
     def _is_endless(self, data: bytes) -> bool:
         """Whether so much of a head is here that nobody should keep more of it."""
         recent = self._recent + data
-        _, ended, behind = recent.rpartition(_BLANK_LINE)
-        self._recent = recent[1 - len(_BLANK_LINE) :]
+        before, ended, behind = recent.rpartition(_BLANK_LINE)
+        self._recent = recent[-len(_BLANK_LINE) :]
         self._unended_bytes = len(behind) if ended else self._unended_bytes + len(data)
-        self._whole = self._whole or bool(ended)
+        self._whole = self._whole or bool(before.strip(b"\r\n"))  # empty lines are no head
         # What follows a whole head, and what an answer did not wait for, is no head yet.
         awaited = not self._whole and (self._body is None or self._body.is_eof())
         is_head = awaited and self.phase is self._table.head
@@ -265,7 +271,11 @@ class Connection(asyncio.Protocol):
 
     def _enter(self, phase: Phase) -> None:
         # What has to go, or is gone, waits for nothing any more.
-        if self.phase is not None and self.phase is not self._table.farewell:
+        if self.phase is None or self.phase is self._table.farewell:
+            return
+        if self.phase is self._table.write and self._transport.get_write_buffer_size():
+            self._meant = phase
+        else:
             self._table.enter(self, phase)
 
     def _dismiss(self, words: bytes) -> None:
@@ -283,8 +293,7 @@ class Connection(asyncio.Protocol):
         if not self._parted:
             self._parted = True
             self._transport.write(words)
-            if self._transport.can_write_eof():
-                try:
-                    self._transport.write_eof()
-                except OSError:  # the words met nobody: the client had closed
-                    self._transport.abort()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the words met nobody: the client had closed
+                self._transport.abort()

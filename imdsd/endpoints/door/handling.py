@@ -72,6 +72,14 @@ class _Handler(RequestHandler):
         )
         self.connection = connection
 
+    def data_received(self, data: bytes) -> None:
+        """Read on; called by the connection, and by aiohttp for what it had put aside."""
+        try:
+            super().data_received(data)
+        except ValueError:
+            # The pure-Python parser has int() read any length; that takes 4300 digits at most.
+            self.connection.unreadable(is_answered=False)
+
     def handle_error(
         self,
         request: BaseRequest,  # noqa: ARG002
@@ -81,7 +89,7 @@ class _Handler(RequestHandler):
     ) -> StreamResponse:
         """Answer what could not be parsed, or a bug, without an echo."""
         if of_client := status < 500:  # noqa: PLR2004
-            self.connection.unreadable()
+            self.connection.unreadable(is_answered=True)
         response = _response(Answer(400 if of_client else 503), "imdsd")
         response.force_close()
         self.connection.work()
@@ -144,6 +152,8 @@ class Handling:
         else:
             request = Request(incoming.method, path, incoming.headers, connection, body, query)
             answer, ends = await self._answer(request, name, endpoint)
+            # Behind a body nobody can tell when the next head began, which has a deadline.
+            ends = ends or (bool(body) and not connection.is_clear_behind(body))
         self._metrics.answered(name, answer.status)
         response = _response(answer, SERVERS[name])
         # The real metadata service closes too: a client that leaves an answer unread, as the
