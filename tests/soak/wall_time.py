@@ -88,6 +88,8 @@ class _Run:
         began = time.monotonic()
         async with self._owned(self._follow_sts()):
             before, after = await self._live(daemon)
+        if self._judge.broken and daemon.running:
+            self._judge.breaks(f"for that matter: {await _closed(daemon)}")
         return self._result(daemon, time.monotonic() - began, before, after)
 
     async def _live(self, daemon):
@@ -187,6 +189,12 @@ class _Run:
             log_lines=len(daemon.log.splitlines()),
             broken=broken,
         )
+
+
+async def _closed(daemon):
+    """Return how many connections the daemon ended, and why."""
+    text = (await daemon.ask("GET", "/metrics")).body.decode()
+    return [line for line in text.splitlines() if line.startswith("imdsd_connections_closed")]
 
 
 def _left(before, after):

@@ -135,7 +135,7 @@ def test_only_the_chosen_verb_and_what_it_needs_is_imported():
     program = (
         "import sys, contextlib; from imdsd.cli import main\n"
         "with contextlib.suppress(SystemExit): main(['credential-process', '--help'])\n"
-        "heavy = {'msgspec', 'aiohttp', 'botocore', 'rich', 'jwt', 'hashlib', 'difflib'}\n"
+        "heavy = {'msgspec', 'aiohttp', 'botocore', 'rich', 'jwt', 'hmac', 'difflib'}\n"
         "heavy |= {'imdsd.config', 'imdsd.host.sdk_environment'}\n"
         "sys.exit(' '.join(heavy & sys.modules.keys()) or 0)"
     )
