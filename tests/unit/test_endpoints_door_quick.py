@@ -80,6 +80,7 @@ def test_what_clients_send_beside_is_plain(field):
 def test_four_kibibytes_are_plain(size, is_plain):
     data = PLAIN.replace(b"the bearer", b"x" * (size - len(PLAIN) + len(b"the bearer")))
     assert (len(data), read_head(data) is not None) == (size, is_plain)
+    assert (quick(Answer(200)).answer(data, Somebody()) is not None) == is_plain
 
 
 @pytest.mark.parametrize(
