@@ -68,7 +68,7 @@ def draw_all(data: Figures) -> dict[str, Figure]:
 def write(data: Figures) -> None:
     """Draw everything into docs/plots; each file says which figures it was drawn from."""
     FOLDER.mkdir(exist_ok=True)
-    told = {"Date": None, "Creator": None, "Identifier": kept.digest()}
+    told = {"Date": None, "Creator": None, "Type": None, "Identifier": kept.digest()}
     for name, figure in draw_all(data).items():
         with mpl.rc_context(_STYLE):
             figure.savefig(FOLDER / f"{name}.svg", format="svg", metadata=told)
